@@ -1,0 +1,61 @@
+"""Every error that otreg raises on purpose.
+
+One root, :class:`OtregError`; each named error is also the builtin that Python users expect
+(``ValueError``, ``OSError``, ...), and carries the exit code that the command line uses for it.
+A message is one line: which file (line, element, key), the rule, what was found, what to do.
+Not converging is a status of a result, not an exception, except under ``--strict``.
+"""
+
+from __future__ import annotations
+
+
+class OtregError(Exception):
+    """Root of all errors raised on purpose; ``exit_code`` is what the command line exits with."""
+
+    exit_code = 70
+
+
+class ArgumentError(OtregError, ValueError):
+    """An argument, flag or configuration value broke a rule."""
+
+    exit_code = 2
+
+
+class InputError(OtregError, ValueError):
+    """A file could be read, but what it holds cannot be used."""
+
+    exit_code = 3
+
+
+class FormatError(InputError):
+    """A file is not valid in its format, or the format is not known."""
+
+
+class InputFileError(OtregError, OSError):
+    """A file to read is missing, not a regular file, or not readable."""
+
+    exit_code = 3
+
+
+class OutputFileError(OtregError, OSError):
+    """A file could not be written, or may not be (it exists, or it is an input)."""
+
+    exit_code = 3
+
+
+class MissingDependencyError(OtregError, ImportError):
+    """An optional package is needed; the message names the extra to install."""
+
+    exit_code = 2
+
+
+class NotConvergedError(OtregError, ArithmeticError):
+    """Raised only on request (``--strict``): the answer did not reach its tolerance."""
+
+    exit_code = 4
+
+
+class ResourceError(OtregError, MemoryError):
+    """Not enough memory, or the asked device is not there."""
+
+    exit_code = 5
