@@ -1,0 +1,49 @@
+# make demo   install into .venv and register a pair of sample shapes into demo/
+# make check  format, lint, types, layers, fast tests
+# make test   the whole test suite
+# make bench  every script of benchmarks/
+# make clean  remove what make made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PINS := pyproject.toml constraints.txt
+
+.PHONY: demo check test bench clean
+.DELETE_ON_ERROR:
+
+# The stamps live inside the environment, so that removing it forgets them. The install is editable: only new
+# dependencies ask for a new one. Each stamp waits for the one before: two pips at once would spoil an environment.
+$(VENV)/.stamp-run: $(PINS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) -e .
+	touch $@
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-run
+	$(PIP_INSTALL) -e '.[test,vtk]'
+	touch $@
+
+$(VENV)/.stamp-dev: $(VENV)/.stamp-test
+	$(PIP_INSTALL) -e '.[dev]'
+	touch $@
+
+demo: $(VENV)/.stamp-run
+	$(BIN)/otreg register sample_data/creature.ply sample_data/creature_bent.ply -d demo --overwrite
+	@echo "The results are in demo/: open demo/registered.ply beside sample_data/creature_bent.ply."
+
+check: $(VENV)/.stamp-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m "not slow"
+
+test: $(VENV)/.stamp-test
+	$(BIN)/python -m pytest -q
+
+bench: $(VENV)/.stamp-test
+	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:
+	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
