@@ -1,2 +1,60 @@
-"""otreg: registration of shapes by optimal transport."""
+"""otreg: registration of shapes by optimal transport.
+
+Two shapes become weighted sums of Diracs; a model moves the first one; a Sinkhorn divergence says how far it still is from
+the second and where each point wants to go; the model follows. The names below are imported when they are first used,
+so that ``import otreg`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 __version__ = "0.1.0"
+
+# Public name -> the module that defines it.
+_HOME = {
+    "DistanceConfig": "otreg.config",
+    "Frame": "otreg.measures",
+    "Measure": "otreg.measures",
+    "OtregError": "otreg.errors",
+    "Outputs": "otreg.jobs",
+    "RegisterConfig": "otreg.config",
+    "Registration": "otreg.registration",
+    "RegistrationSettings": "otreg.registration",
+    "Shape": "otreg.shapes",
+    "Sinkhorn": "otreg.transport",
+    "Transform": "otreg.models.transform",
+    "Transport": "otreg.transport",
+    "apply_transform": "otreg.jobs",
+    "distance_files": "otreg.jobs",
+    "measure_from_shape": "otreg.measures.from_shape",
+    "read_shape": "otreg.io",
+    "register": "otreg.registration",
+    "register_files": "otreg.jobs",
+    "write_shape": "otreg.io",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from otreg.config import DistanceConfig, RegisterConfig
+    from otreg.errors import OtregError
+    from otreg.io import read_shape, write_shape
+    from otreg.jobs import Outputs, apply_transform, distance_files, register_files
+    from otreg.measures import Frame, Measure
+    from otreg.measures.from_shape import measure_from_shape
+    from otreg.models.transform import Transform
+    from otreg.registration import Registration, RegistrationSettings, register
+    from otreg.shapes import Shape
+    from otreg.transport import Sinkhorn, Transport
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'otreg' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,21 @@
+"""One schema for flags and files: what can be set, in which unit, with which default. Imports no array library."""
+
+from otreg.config.length import Length
+from otreg.config.parse import load_settings
+from otreg.config.settings import (
+    AUTO_REACH,
+    MODEL_NAMES,
+    DistanceConfig,
+    RegisterConfig,
+    TransportConfig,
+)
+
+__all__ = [
+    "AUTO_REACH",
+    "MODEL_NAMES",
+    "DistanceConfig",
+    "Length",
+    "RegisterConfig",
+    "TransportConfig",
+    "load_settings",
+]

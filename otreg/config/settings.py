@@ -1,0 +1,176 @@
+"""What can be set for a registration and for a distance: names, units, bounds, defaults and descriptions.
+
+The command line builds its flags from these fields and configuration files are checked against them, so a setting
+exists in one place. ``title`` names the unit of a value, ``description`` is the flag's help.
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
+
+from otreg.config.length import Length
+from otreg.errors import ArgumentError
+
+ModelName = Literal["rigid", "similarity", "affine", "spline"]
+# From few to many degrees of freedom: a chain of models must follow this order.
+MODEL_NAMES: Final[tuple[ModelName, ...]] = ("rigid", "similarity", "affine", "spline")
+
+# What ``reach: auto`` means: None conserves mass (balanced transport).
+AUTO_REACH: Final[Length | None] = None
+
+
+def _reach(value: object) -> object:
+    """ "auto", None for "none", or a Length."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word is None or word == "none":
+        return None
+    return "auto" if word == "auto" else Length.parse(value)
+
+
+def _models(value: object) -> tuple[str, ...]:
+    """Names in order, from a comma list or a sequence; each known, more general than the one before."""
+    names: tuple[Any, ...]
+    if isinstance(value, str):
+        names = tuple(name.strip() for name in value.split(","))
+    elif isinstance(value, (list, tuple)):
+        names = tuple(value)
+    else:
+        names = (value,)
+    known = ", ".join(MODEL_NAMES)
+    for name in names:
+        if name not in MODEL_NAMES:
+            raise ArgumentError(f"must name known models ({known}), separated by commas; got {name!r}")
+    ranks = [MODEL_NAMES.index(name) for name in names]
+    if not names or any(later <= former for former, later in itertools.pairwise(ranks)):
+        raise ArgumentError(
+            f"must name each model once, from few to many degrees of freedom ({known}); got {','.join(names)!r}"
+        )
+    return names
+
+
+def _sampling(value: object) -> object:
+    """ "vertices", "faces" or a number of samples, at least 2."""
+    try:
+        if value in ("vertices", "faces"):
+            return value
+        count = int(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else 0
+    except ValueError:
+        count = 0
+    if count < 2:
+        raise ArgumentError(f"must be 'vertices', 'faces' or a number of samples of at least 2; got {value!r}")
+    return count
+
+
+def _column(value: object) -> object:
+    """A name, or None."""
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    raise ArgumentError(f"must name a point attribute; got {value!r}. 'otreg info' lists the attributes of a shape")
+
+
+def _threads(value: object) -> object:
+    """None for "auto" (all cores)."""
+    return None if value == "auto" else value
+
+
+LengthField = Annotated[Length, BeforeValidator(Length.parse), PlainSerializer(str, return_type=str)]
+ReachField = Annotated[
+    Length | Literal["auto"] | None,
+    BeforeValidator(_reach),
+    PlainSerializer(lambda reach: None if reach is None else str(reach), return_type=str | None),
+]
+
+
+class TransportConfig(BaseModel, ABC):
+    """What a distance and a registration share: how shapes become measures, and how these are compared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    blur: LengthField = Field(
+        default=Length(0.01, "diagonal"),
+        title="length",
+        description="Finest scale that is compared: a share of the target's diagonal (1%) or a number in file units. "
+        "eps = blur^2.",
+    )
+    reach: ReachField = Field(
+        default="auto",
+        title="length|none|auto",
+        description="Farthest distance at which mass is still matched, written like blur; 'none' matches all of it.",
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to compute.")
+    reduction: Literal["auto", "dense", "cpu", "keops"] = Field(
+        default="auto", description="Kernel that sums over all pairs of points."
+    )
+    threads: Annotated[int | None, BeforeValidator(_threads)] = Field(
+        default=None, ge=1, title="count", description="CPU threads; all cores when not given."
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, title="integer", description="Seed of everything random.")
+    sampling: Annotated[Literal["vertices", "faces"] | int, BeforeValidator(_sampling)] = Field(
+        default="vertices",
+        title="vertices|faces|count",
+        description="Points that stand for a shape: its vertices with the area around them, its faces with their area, "
+        "or so many random points of its surface.",
+    )
+    weights: Annotated[str | None, BeforeValidator(_column)] = Field(
+        default=None,
+        title="column",
+        description="Point attribute to weigh the points with, instead of length, area or volume.",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_values(cls, value: object) -> object:
+        # To Python True is the integer 1, so that "threads: yes" would mean one thread.
+        if isinstance(value, bool):
+            raise ArgumentError(f"must be a word or a number; got {str(value).lower()}")
+        return value
+
+    @property
+    def reach_length(self) -> Length | None:
+        """The reach that "auto" stands for, or the given one; None conserves mass."""
+        return AUTO_REACH if self.reach == "auto" else self.reach
+
+
+class RegisterConfig(TransportConfig):
+    """Settings of one registration."""
+
+    models: Annotated[tuple[ModelName, ...], BeforeValidator(_models)] = Field(
+        default=("rigid",),
+        title="names",
+        description="Models to fit one after the other, from few to many degrees of freedom: a comma list of "
+        "rigid, similarity, affine, spline.",
+    )
+    optimizer: Literal["gauss-newton", "lbfgs", "adam"] = Field(
+        default="gauss-newton", description="How a model follows the transport."
+    )
+    iterations: int = Field(default=30, ge=1, title="count", description="Most steps per model and blur level.")
+    tolerance: float = Field(
+        default=1e-4,
+        gt=0,
+        lt=1,
+        title="fraction",
+        description="Stop when a step moves the shape by less than this fraction of the target's diagonal (rms).",
+    )
+    stiffness: float = Field(
+        default=1e-3,
+        gt=0,
+        title="number",
+        description="Strength of the spline's penalty, relative to squared diagonals: larger bends less.",
+    )
+    control_points: int = Field(default=500, ge=1, title="count", description="Control points of the spline.")
+
+
+class DistanceConfig(TransportConfig):
+    """Settings of one distance."""
+
+    tolerance: float = Field(
+        default=1e-3,
+        gt=0,
+        lt=1,
+        title="fraction",
+        description="Relative error of the transported mass at which the solver stops.",
+    )

@@ -1,0 +1,88 @@
+"""The schema accepts what it documents, refuses the rest in one line, and describes itself completely."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from otreg.config import DistanceConfig, Length, RegisterConfig, load_settings
+from otreg.errors import ArgumentError
+
+
+def test_texts_become_typed_values():
+    config = load_settings(
+        RegisterConfig,
+        {"models": "rigid, spline", "blur": "2%", "reach": "0.5", "iterations": "7", "sampling": "500", "threads": "2"},
+    )
+    assert config.models == ("rigid", "spline")
+    assert config.blur == Length(0.02, "diagonal")
+    assert config.reach == Length(0.5, "file")
+    assert (config.iterations, config.sampling, config.threads) == (7, 500, 2)
+
+
+def test_settings_survive_a_trip_through_json():
+    config = load_settings(RegisterConfig, {"models": "affine", "blur": "0.7%", "reach": "none", "tolerance": "1e-3"})
+    assert load_settings(RegisterConfig, json.loads(json.dumps(config.model_dump(mode="json")))) == config
+
+
+@pytest.mark.parametrize(("word", "reach"), [("none", None), (None, None), ("3%", Length(0.03, "diagonal"))])
+def test_a_given_reach_is_used_as_it_is(word, reach):
+    assert load_settings(RegisterConfig, {"reach": word}).reach_length == reach
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"blurr": "1%"}, ["unknown setting 'blurr'", "did you mean 'blur'"]),
+        ({"zzz": 1}, ["unknown setting 'zzz'", "known settings: blur, control_points"]),
+        ({"blur": "wide"}, ["--blur must be a positive length", "'wide'", "1%"]),
+        ({"reach": "-3%"}, ["--reach must be a positive length", "'-3%'"]),
+        ({"models": "spline,rigid"}, ["from few to many degrees of freedom", "'spline,rigid'"]),
+        ({"models": "rigid,rigid"}, ["each model once", "'rigid,rigid'"]),
+        ({"models": "rigid,bspline"}, ["known models (rigid, similarity, affine, spline)", "'bspline'"]),
+        ({"models": []}, ["each model once"]),
+        ({"models": 5}, ["known models", "got 5"]),
+        ({"optimizer": "bfgs"}, ["'gauss-newton', 'lbfgs' or 'adam'", "'bfgs'", "omit it for gauss-newton"]),
+        ({"device": "tpu"}, ["'auto', 'cpu' or 'cuda'", "'tpu'"]),
+        ({"reduction": "fast"}, ["'dense'", "'fast'"]),
+        ({"iterations": "0"}, ["greater than or equal to 1", "'0'", "omit it for 30"]),
+        ({"iterations": "x"}, ["valid integer", "'x'"]),
+        ({"tolerance": "0"}, ["greater than 0"]),
+        ({"tolerance": "nan"}, ["finite"]),
+        ({"stiffness": "-1"}, ["greater than 0"]),
+        ({"control_points": 0}, ["greater than or equal to 1"]),
+        ({"threads": 0}, ["greater than or equal to 1"]),
+        ({"threads": True}, ["a word or a number", "true"]),
+        ({"seed": -1}, ["greater than or equal to 0"]),
+        ({"sampling": "1"}, ["at least 2", "'1'"]),
+        ({"sampling": "edges"}, ["'vertices', 'faces' or a number", "'edges'"]),
+        ({"sampling": [3]}, ["'vertices', 'faces' or a number"]),
+        ({"weights": ""}, ["point attribute", "otreg info"]),
+    ],
+)
+def test_a_broken_rule_is_one_line_with_rule_value_and_remedy(values, parts):
+    with pytest.raises(ArgumentError) as failure:
+        load_settings(RegisterConfig, values, name=lambda field: "--" + field.replace("_", "-"))
+    message = str(failure.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_settings_cannot_be_changed_after_they_were_checked():
+    with pytest.raises(ValidationError, match="frozen"):
+        RegisterConfig().iterations = 0  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("schema", [RegisterConfig, DistanceConfig])
+def test_every_setting_has_a_description(schema):
+    for name, field in schema.model_fields.items():
+        assert field.description and field.description.endswith("."), name
+
+
+def test_the_schema_imports_no_array_library():
+    code = "import otreg.config, sys; print(sorted({'torch', 'numpy', 'numba', 'scipy'} & set(sys.modules)))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
