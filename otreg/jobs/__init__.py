@@ -1,0 +1,17 @@
+"""One job each: settings and files in, files and a report out. What the command line and scripts call."""
+
+from otreg.jobs.apply import AppliedTransform, apply_transform
+from otreg.jobs.distance import distance_files
+from otreg.jobs.info import describe_file
+from otreg.jobs.outputs import Outputs
+from otreg.jobs.register import JobReport, register_files
+
+__all__ = [
+    "AppliedTransform",
+    "JobReport",
+    "Outputs",
+    "apply_transform",
+    "describe_file",
+    "distance_files",
+    "register_files",
+]

@@ -1,0 +1,55 @@
+"""How far apart two shapes are: one transport, no motion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from otreg.config import DistanceConfig
+from otreg.jobs.divergence import Divergence
+from otreg.jobs.pair import measure_pair, read_pair, thread_limit
+from otreg.jobs.provenance import input_record, machine, versions
+from otreg.transport import Sinkhorn
+
+
+@dataclass(frozen=True)
+class DistanceReport:
+    """The divergence of two shapes. record: everything about the run in pure JSON types; warnings: sentences."""
+
+    divergence: Divergence
+    record: dict[str, Any]
+    warnings: tuple[str, ...]
+
+
+def distance_files(source: Path, target: Path, config: DistanceConfig) -> DistanceReport:
+    """The Sinkhorn divergence between the shapes of two files, as they lie, with its error interval.
+
+    Raises InputFileError, FormatError or InputError about the files, ArgumentError about the settings.
+    """
+    started = perf_counter()
+    with thread_limit(config.threads):
+        source_shape, target_shape = read_pair(source, target)
+        pair = measure_pair(source_shape, target_shape, config)
+        scale = pair.frame.scale
+        reach = config.reach_length
+        sinkhorn = Sinkhorn(
+            blur=config.blur.in_frame(scale),
+            reach=None if reach is None else reach.in_frame(scale),
+            tolerance=config.tolerance,
+        )
+        transport = sinkhorn(pair.source_measure, pair.target_measure, reduction=config.reduction)
+    divergence = Divergence.of(transport, pair.frame)
+    record = {
+        "format": "otreg-distance",
+        "version": 1,
+        "inputs": {"source": input_record(source, source_shape), "target": input_record(target, target_shape)},
+        "settings": config.model_dump(mode="json"),
+        "frame": {"origin": list(pair.frame.origin), "scale": scale},
+        "divergence": divergence.to_dict(),
+        "seconds": perf_counter() - started,
+        "versions": versions(),
+        "platform": machine(),
+    }
+    return DistanceReport(divergence, record, (*source_shape.warnings, *target_shape.warnings))

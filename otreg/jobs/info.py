@@ -1,0 +1,18 @@
+"""What is in a shape file, in numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from otreg.io import read_shape
+from otreg.measures.from_shape import describe
+
+
+def describe_file(path: Path) -> dict[str, Any]:
+    """Counts, bounds, areas, defects and attributes of a shape file, and what was odd about it, in pure JSON types.
+
+    Raises InputFileError, FormatError or InputError when it cannot be read.
+    """
+    shape = read_shape(path)
+    return {"path": str(path), "format": shape.format, **describe(shape), "warnings": list(shape.warnings)}

@@ -1,0 +1,95 @@
+"""Where a job writes, settled and checked before any work begins.
+
+A registration may take minutes; that its output exists already, is one of its inputs, or has a format that nobody can
+write must be said in the first instant.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from otreg.errors import ArgumentError, OutputFileError
+from otreg.io import formats
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a registration writes, and where.
+
+    directory: folder that receives every file: the moved shape, the transform, the fields and the report.
+    shape: file that receives the moved shape (instead of ``registered.*`` in the folder).
+    overwrite: whether existing files may be replaced.
+    Without a directory only the shape is written; one of the two must be given.
+    """
+
+    directory: Path | None = None
+    shape: Path | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        if self.directory is None and self.shape is None:
+            raise ArgumentError("outputs need a directory or a shape file; got neither")
+
+    def files(self, source: Path, *, linear: bool) -> dict[str, Path]:
+        """The files of a job by role: shape, transform, matrix (linear models only), fields, report."""
+        files = {}
+        if self.directory is not None:
+            files["shape"] = self.directory / f"registered{source.suffix.lower()}"
+            files["transform"] = self.directory / "transform.json"
+            if linear:
+                files["matrix"] = self.directory / "transform.txt"
+            files["fields"] = self.directory / "brenier.vtu"
+            files["report"] = self.directory / "report.json"
+        if self.shape is not None:
+            files["shape"] = self.shape
+        return files
+
+
+def check_outputs(files: Iterable[Path], *, inputs: Iterable[Path], overwrite: bool) -> None:
+    """Raises OutputFileError for the first file that may not or cannot be written; touches nothing."""
+    taken = {_identity(path): path for path in inputs}
+    seen: dict[object, Path] = {}
+    for path in files:
+        identity = _identity(path)
+        if identity in taken:
+            raise OutputFileError(f"{path}: the output is also an input; choose another name")
+        if identity in seen:
+            raise OutputFileError(f"{path}: two outputs have this name; choose another for one of them")
+        seen[identity] = path
+        if path.is_dir():
+            raise OutputFileError(f"{path}: is a folder, a file is to be written there; choose another name")
+        if os.path.lexists(path) and not overwrite:
+            raise OutputFileError(f"{path}: exists already; choose another name or give --overwrite")
+        _check_parent(path)
+
+
+def check_writable_format(path: Path) -> None:
+    """Raises OutputFileError when no format that otreg writes has the extension of ``path``."""
+    writable = sorted({extension for info in formats() if info.can_write for extension in info.extensions})
+    if path.suffix.lower() not in writable:
+        found = f"'{path.suffix}'" if path.suffix else "no extension"
+        raise OutputFileError(
+            f"{path}: no shape format to write has this extension; got {found}, known: {' '.join(writable)}"
+        )
+
+
+def _identity(path: Path) -> object:
+    """The same for two names of one file: device and inode if it exists, the resolved path otherwise."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return os.path.realpath(path)
+    return status.st_dev, status.st_ino
+
+
+def _check_parent(path: Path) -> None:
+    parent = path.absolute().parent
+    while not os.path.lexists(parent):
+        parent = parent.parent
+    if not parent.is_dir():
+        raise OutputFileError(f"{path}: cannot be created, because {parent} is not a folder; choose another name")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise OutputFileError(f"{path}: no permission to write in {parent}; choose another folder")

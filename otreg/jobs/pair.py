@@ -1,0 +1,74 @@
+"""Two files become two measures in one frame: what a registration and a distance both start with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from otreg.config import TransportConfig
+from otreg.errors import ArgumentError, InputError
+from otreg.io import read_shape
+from otreg.measures import Frame, Measure
+from otreg.measures.from_shape import measure_from_shape
+from otreg.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A source and a target: as they were read, and as measures in the target's frame."""
+
+    source: Shape
+    target: Shape
+    frame: Frame
+    source_measure: Measure
+    target_measure: Measure
+
+
+def read_pair(source: Path, target: Path) -> tuple[Shape, Shape]:
+    """The two shapes, of one dimension. Raises InputFileError, FormatError or InputError."""
+    source_shape, target_shape = read_shape(source), read_shape(target)
+    if source_shape.dimension != target_shape.dimension:
+        raise InputError(
+            f"{target}: both shapes must have the same number of coordinates; got {source_shape.dimension} in the "
+            f"source and {target_shape.dimension} in the target. Pad or project one of them"
+        )
+    return source_shape, target_shape
+
+
+def measure_pair(source: Shape, target: Shape, config: TransportConfig) -> Pair:
+    """The shapes as measures in the target's frame, the way the settings want them. Raises InputError."""
+    frame = Frame.of(target.points)
+    source_measure, target_measure = (
+        measure_from_shape(shape, frame, sampling=config.sampling, weights=config.weights, seed=config.seed)
+        for shape in (source, target)
+    )
+    return Pair(source, target, frame, source_measure, target_measure)
+
+
+@contextmanager
+def thread_limit(threads: int | None) -> Iterator[None]:
+    """Computes with ``threads`` CPU threads inside the block, with the former number after it; None changes nothing.
+
+    Raises ArgumentError when numba cannot start so many.
+    """
+    if threads is None:
+        yield
+        return
+    import numba
+    import torch
+
+    limit = int(numba.config.NUMBA_NUM_THREADS)
+    if threads > limit:
+        raise ArgumentError(
+            f"threads must be at most {limit}, the number of cores; got {threads}. Omit it for all of them"
+        )
+    before = torch.get_num_threads(), numba.get_num_threads()
+    torch.set_num_threads(threads)
+    numba.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        numba.set_num_threads(before[1])

@@ -1,0 +1,200 @@
+"""One registration from files to files: check the outputs, read, measure, register, write.
+
+Everything that can be refused is refused before the first long step, and every file appears whole or not at all; the
+report is written last, so that its presence says that the others are complete.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from otreg.config import Length, RegisterConfig
+from otreg.io import write_fields, write_json, write_matrix, write_shape
+from otreg.jobs.apply import moved_shape
+from otreg.jobs.divergence import Divergence
+from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
+from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
+from otreg.jobs.plain import plain
+from otreg.jobs.provenance import input_record, machine, versions
+from otreg.models.transform import Transform
+from otreg.registration import Registration, RegistrationSettings, Step, register
+from otreg.shapes import Shape
+
+
+@dataclass(frozen=True)
+class JobReport:
+    """What one registration did.
+
+    files: path by role (shape, transform, matrix, fields, report).
+    divergence: how far the moved shape still is from the target.
+    converged, status: of the registration; warnings: sentences.
+    record: the content of report.json, in pure JSON types.
+    """
+
+    files: dict[str, Path]
+    divergence: Divergence
+    converged: bool
+    status: str
+    warnings: tuple[str, ...]
+    record: dict[str, Any]
+
+
+def register_files(
+    source: Path,
+    target: Path,
+    config: RegisterConfig,
+    outputs: Outputs,
+    *,
+    on_step: Callable[[Step], None] | None = None,
+) -> JobReport:
+    """Registers the shape of ``source`` onto that of ``target`` and writes the moved shape, the map and a report.
+
+    on_step: called after every step, with lengths in diagonals of the target.
+    Raises OutputFileError before any work; InputFileError, FormatError or InputError about the files; ArgumentError
+    about the settings. Not converging is a status of the report.
+    """
+    started = perf_counter()
+    files = outputs.files(source, linear=config.models[-1] != "spline")
+    check_outputs(files.values(), inputs=[source, target], overwrite=outputs.overwrite)
+    check_writable_format(files["shape"])
+    with thread_limit(config.threads):
+        source_shape, target_shape = read_pair(source, target)
+        _check_conversion(source_shape, files["shape"])
+        read = perf_counter()
+        pair = measure_pair(source_shape, target_shape, config)
+        settings = registration_settings(config, diagonal=pair.frame.scale)
+        registration = register(pair.source_measure, pair.target_measure, settings, on_step=on_step)
+        registered = perf_counter()
+        transform = Transform(
+            model=registration.model,
+            frame=pair.frame,
+            provenance={
+                "source": input_record(source, source_shape),
+                "target": input_record(target, target_shape),
+                "settings": config.model_dump(mode="json"),
+                "versions": versions(),
+            },
+        )
+        moved = moved_shape(source_shape, transform)
+        divergence = Divergence.of(registration.transport, pair.frame)
+        _write_results(files, moved=moved, pair=pair, registration=registration, transform=transform, outputs=outputs)
+    finished = perf_counter()
+    record = {
+        "format": "otreg-report",
+        "version": 1,
+        "inputs": {key: transform.provenance[key] for key in ("source", "target")},
+        "outputs": {role: str(path) for role, path in files.items()},
+        "settings": config.model_dump(mode="json"),
+        "resolved": plain(settings),
+        "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale, "unit": "file units"},
+        "stages": [plain(stage) for stage in registration.stages],
+        "divergence": divergence.to_dict(),
+        "converged": registration.converged,
+        "status": registration.status,
+        "seconds": {
+            "read": read - started,
+            "register": registered - read,
+            "write": finished - registered,
+            "total": finished - started,
+        },
+        "versions": versions(),
+        "platform": machine(),
+    }
+    if "report" in files:
+        write_json(files["report"], record, overwrite=outputs.overwrite)
+    return JobReport(
+        files=files,
+        divergence=divergence,
+        converged=registration.converged,
+        status=registration.status,
+        warnings=(*source_shape.warnings, *target_shape.warnings),
+        record=record,
+    )
+
+
+def registration_settings(config: RegisterConfig, *, diagonal: float) -> RegistrationSettings:
+    """The settings in frame units, for a target whose diagonal is ``diagonal`` units of the files."""
+
+    def fraction(length: Length | None) -> float | None:
+        return None if length is None else length.in_frame(diagonal)
+
+    return RegistrationSettings(
+        models=config.models,
+        blur=config.blur.in_frame(diagonal),
+        reach=fraction(config.reach_length),
+        optimizer=config.optimizer,
+        iterations=config.iterations,
+        tolerance=config.tolerance,
+        seed=config.seed,
+        device=config.device,
+        reduction=config.reduction,
+        stiffness=config.stiffness,
+        control_points=config.control_points,
+    )
+
+
+def _check_conversion(shape: Shape, path: Path) -> None:
+    """Raises now what writing the moved shape to another format than the source's would raise after all the work."""
+    if shape.path is not None and path.suffix.lower() == shape.path.suffix.lower():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        write_shape(shape, Path(folder) / f"trial{path.suffix}")
+
+
+def _write_results(
+    files: dict[str, Path],
+    *,
+    moved: Shape,
+    pair: Pair,
+    registration: Registration,
+    transform: Transform,
+    outputs: Outputs,
+) -> None:
+    overwrite = outputs.overwrite
+    write_shape(moved, files["shape"], overwrite=overwrite)
+    if "transform" in files:
+        write_json(files["transform"], transform.to_dict(), overwrite=overwrite)
+    matrix = transform.matrix()
+    if "matrix" in files and matrix is not None:
+        write_matrix(files["matrix"], matrix, overwrite=overwrite)
+    elif outputs.directory is not None and overwrite:
+        # A matrix that an earlier linear run left here does not belong to this transform.
+        (outputs.directory / "transform.txt").unlink(missing_ok=True)
+    if "fields" in files:
+        write_fields(
+            files["fields"],
+            points=moved.points,
+            cells=moved.cells,
+            point_data=_fields(moved, pair=pair, registration=registration),
+            overwrite=overwrite,
+        )
+
+
+def _fields(moved: Shape, *, pair: Pair, registration: Registration) -> dict[str, np.ndarray]:
+    """Per point of the moved shape, in file units: how it got there, and what the last transport says of it.
+
+    brenier_displacement: from the moved point to where the transport sends its mass; registration_displacement: from
+    the source's point to the moved one; potential: squared file units; matched_mass: share of a point's mass that finds
+    a partner.
+    """
+    scale = pair.frame.scale
+    here = torch.as_tensor(pair.frame.to_frame(moved.points))
+    last = registration.transport.at(here)
+    return {
+        "brenier_displacement": _array(last.displacement) * scale,
+        "registration_displacement": moved.points - pair.source.points,
+        "potential": _array(last.potential) * scale**2,
+        "matched_mass": _array(last.matched_mass),
+    }
+
+
+def _array(values: torch.Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy().astype(np.float64)
