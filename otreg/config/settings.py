@@ -1,7 +1,7 @@
 """What can be set for a registration and for a distance: names, units, bounds, defaults and descriptions.
 
 The command line builds its flags from these fields and configuration files are checked against them, so a setting
-exists in one place. ``title`` names the unit of a value, ``description`` is the flag's help.
+exists in one place. ``title`` says what kind of value to write, ``description`` is the flag's help.
 """
 
 from __future__ import annotations
@@ -92,13 +92,13 @@ class TransportConfig(BaseModel, ABC):
 
     blur: LengthField = Field(
         default=Length(0.01, "diagonal"),
-        title="length",
+        title="LENGTH",
         description="Finest scale that is compared: a share of the target's diagonal (1%) or a number in file units. "
         "eps = blur^2.",
     )
     reach: ReachField = Field(
         default="auto",
-        title="length|none|auto",
+        title="LENGTH|none|auto",
         description="Farthest distance at which mass is still matched, written like blur; 'none' matches all of it.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to compute.")
@@ -106,18 +106,18 @@ class TransportConfig(BaseModel, ABC):
         default="auto", description="Kernel that sums over all pairs of points."
     )
     threads: Annotated[int | None, BeforeValidator(_threads)] = Field(
-        default=None, ge=1, title="count", description="CPU threads; all cores when not given."
+        default=None, ge=1, title="COUNT", description="CPU threads; all cores when not given."
     )
-    seed: int = Field(default=0, ge=0, lt=2**63, title="integer", description="Seed of everything random.")
+    seed: int = Field(default=0, ge=0, lt=2**63, title="INTEGER", description="Seed of everything random.")
     sampling: Annotated[Literal["vertices", "faces"] | int, BeforeValidator(_sampling)] = Field(
         default="vertices",
-        title="vertices|faces|count",
+        title="vertices|faces|COUNT",
         description="Points that stand for a shape: its vertices with the area around them, its faces with their area, "
         "or so many random points of its surface.",
     )
     weights: Annotated[str | None, BeforeValidator(_column)] = Field(
         default=None,
-        title="column",
+        title="COLUMN",
         description="Point attribute to weigh the points with, instead of length, area or volume.",
     )
 
@@ -140,28 +140,28 @@ class RegisterConfig(TransportConfig):
 
     models: Annotated[tuple[ModelName, ...], BeforeValidator(_models)] = Field(
         default=("rigid",),
-        title="names",
+        title="NAMES",
         description="Models to fit one after the other, from few to many degrees of freedom: a comma list of "
         "rigid, similarity, affine, spline.",
     )
     optimizer: Literal["gauss-newton", "lbfgs", "adam"] = Field(
         default="gauss-newton", description="How a model follows the transport."
     )
-    iterations: int = Field(default=30, ge=1, title="count", description="Most steps per model and blur level.")
+    iterations: int = Field(default=30, ge=1, title="COUNT", description="Most steps per model and blur level.")
     tolerance: float = Field(
         default=1e-4,
         gt=0,
         lt=1,
-        title="fraction",
+        title="FRACTION",
         description="Stop when a step moves the shape by less than this fraction of the target's diagonal (rms).",
     )
     stiffness: float = Field(
         default=1e-3,
         gt=0,
-        title="number",
+        title="NUMBER",
         description="Strength of the spline's penalty, relative to squared diagonals: larger bends less.",
     )
-    control_points: int = Field(default=500, ge=1, title="count", description="Control points of the spline.")
+    control_points: int = Field(default=500, ge=1, title="COUNT", description="Control points of the spline.")
 
 
 class DistanceConfig(TransportConfig):
@@ -171,6 +171,6 @@ class DistanceConfig(TransportConfig):
         default=1e-3,
         gt=0,
         lt=1,
-        title="fraction",
+        title="FRACTION",
         description="Relative error of the transported mass at which the solver stops.",
     )

@@ -1,0 +1,39 @@
+"""otreg distance: say how far apart two shapes are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from otreg.config import DistanceConfig, load_settings
+from otreg_cli.options import PATH, debug_option, flag, given, json_option, settings_options, strict_option
+
+
+@click.command("distance")
+@click.argument("source", type=PATH)
+@click.argument("target", type=PATH)
+@settings_options(DistanceConfig)
+@json_option
+@strict_option
+@debug_option
+def command(*, source: Path, target: Path, as_json: bool, strict: bool, **settings: Any) -> None:
+    """Say how far apart the shapes of the files SOURCE and TARGET are, as they lie.
+
+    Prints the debiased Sinkhorn divergence for the cost |x - y|^2 / 2, with the interval that holds it.
+    """
+    config = load_settings(DistanceConfig, given(settings), name=flag)
+
+    from otreg.errors import NotConvergedError
+    from otreg.jobs import distance_files
+    from otreg_cli.output import divergence_rows, print_json, print_rows, print_warnings
+
+    report = distance_files(source, target, config)
+    print_warnings(report.warnings)
+    if as_json:
+        print_json(report.record)
+    else:
+        print_rows([*divergence_rows(report.divergence), ("status", report.divergence.status)])
+    if strict and not report.divergence.converged:
+        raise NotConvergedError(f"did not converge: {report.divergence.status}")

@@ -1,0 +1,124 @@
+"""The door: finds the command, runs it, and turns whatever goes wrong into one line and an exit code.
+
+Nothing heavy is imported here; a command's module is imported when it is invoked, so that ``otreg --help`` answers at
+once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+import otreg
+from otreg.errors import OtregError
+
+USAGE, INPUT, RESOURCES, BUG, INTERRUPTED = 2, 3, 5, 70, 130
+
+# Command -> its module (which holds a click command called ``command``) and its line in `otreg --help`.
+COMMANDS = {
+    "register": ("otreg_cli.register", "Move a shape onto another one."),
+    "apply": ("otreg_cli.apply", "Move any shape or points with a transform found before."),
+    "distance": ("otreg_cli.distance", "Say how far apart two shapes are."),
+    "info": ("otreg_cli.info", "Say what is in a shape file."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows the names of its commands, and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(COMMANDS[cmd_name][0]).command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 2 usage, 3 input or output file, 4 did not converge (--strict), 5 memory or device, "
+    "70 a bug in otreg, 130 interrupted.",
+)
+@click.version_option(otreg.__version__, "-V", "--version", prog_name="otreg")
+def cli() -> None:
+    """Register shapes by optimal transport.
+
+    Start with: otreg register SOURCE TARGET
+    """
+
+
+def main() -> None:
+    """Runs the command of ``sys.argv`` and exits with its code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of one command; errors become one line on stderr, with a traceback only under ``--debug``."""
+    if not sys.warnoptions:
+        # What libraries say to programmers is no business of the user; otreg's own warnings do not come this way.
+        warnings.simplefilter("ignore")
+    state = {"debug": False}
+    try:
+        code = cli.main(args=list(arguments), prog_name="otreg", standalone_mode=False, obj=state)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of the output (head, less) has seen enough. Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except click.exceptions.NoArgsIsHelpError as question:
+        click.echo(question.format_message(), err=True)
+        return USAGE
+    except BaseException as failure:
+        if isinstance(failure, SystemExit | GeneratorExit):
+            raise
+        if state["debug"]:
+            traceback.print_exc()
+        message, code = explain(failure)
+        click.echo(f"otreg: error: {message}", err=True)
+    return code if isinstance(code, int) else 0
+
+
+def explain(failure: BaseException) -> tuple[str, int]:
+    """One line about an exception, and the exit code for its kind."""
+    if isinstance(failure, OtregError):
+        return _one_line(str(failure)), failure.exit_code
+    if isinstance(failure, click.UsageError):
+        command = failure.ctx.command_path if failure.ctx else "otreg"
+        return f"{_one_line(failure.format_message())} Try '{command} --help'.", USAGE
+    if isinstance(failure, click.ClickException):
+        return _one_line(failure.format_message()), USAGE
+    if isinstance(failure, KeyboardInterrupt | click.Abort):
+        return "interrupted", INTERRUPTED
+    if _is_out_of_memory(failure):
+        return "not enough memory; use fewer points (--sampling 10000) or a coarser --blur", RESOURCES
+    if isinstance(failure, OSError) and failure.strerror:
+        where = f"{failure.filename}: " if failure.filename else ""
+        return f"{where}{failure.strerror}", INPUT
+    kind = type(failure).__name__
+    return f"{kind}: {_one_line(str(failure))}; this is a bug in otreg, run with --debug and report what it prints", BUG
+
+
+def _is_out_of_memory(failure: BaseException) -> bool:
+    if isinstance(failure, MemoryError):
+        return True
+    # torch raises RuntimeErrors: a subclass of its own on a GPU, this sentence on a CPU.
+    text = str(failure)
+    return isinstance(failure, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
