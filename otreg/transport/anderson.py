@@ -1,0 +1,43 @@
+"""Anderson acceleration of a fixed-point iteration x <- G(x) (Walker and Ni 2011, type II), with a short memory."""
+
+from __future__ import annotations
+
+import torch
+
+# Relative Tikhonov term of the small least-squares problem: keeps nearly parallel residuals from blowing it up.
+_REGULARISATION = 1e-10
+
+
+class Anderson:
+    """State of the acceleration: the last differences of residuals and of images."""
+
+    def __init__(self, weights: torch.Tensor, memory: int = 5) -> None:
+        """weights: (n,) >= 0, the inner product in which residuals are measured."""
+        self._weights = weights / weights.sum()
+        self._memory = memory
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the past: the next step is a plain one."""
+        self._last: tuple[torch.Tensor, torch.Tensor] | None = None
+        self._residuals: list[torch.Tensor] = []
+        self._images: list[torch.Tensor] = []
+
+    def step(self, x: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+        """The next iterate after x with G(x) = image; (n,) float64 each."""
+        residual = image - x
+        if self._last is not None:
+            self._residuals = [*self._residuals, residual - self._last[0]][-self._memory :]
+            self._images = [*self._images, image - self._last[1]][-self._memory :]
+        self._last = residual, image
+        if not self._residuals:
+            return image
+        differences = torch.stack(self._residuals)  # (memory, n)
+        weighted = differences * self._weights
+        gram = weighted @ differences.T
+        trace = gram.diagonal().sum()
+        if not bool(trace > 0):
+            return image
+        gram += _REGULARISATION * trace * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        coefficients = torch.linalg.solve(gram, weighted @ residual)
+        return image - coefficients @ torch.stack(self._images)

@@ -1,0 +1,91 @@
+"""Two-sided bounds on entropic transport costs, from potentials that need not have converged.
+
+Any potentials give a lower bound by weak duality, and a feasible plan made from theirs gives an upper bound: balanced,
+by the rounding of Altschuler, Weed and Rigollet 2017 (algorithm 2), whose cost is bounded by convexity of the entropy,
+so that no plan is ever stored; unbalanced, the plan itself is feasible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from otreg.transport.pyramid import Cloud
+from otreg.transport.relaxation import Relaxation
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """lower <= OT_eps <= upper, in units of cost (length^2) times mass."""
+
+    lower: float
+    upper: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the bounds need of exp((f_i + g_j - C_ij) / eps) a_i b_j.
+
+    f, g: potentials; rows, columns: its marginals.
+    """
+
+    source: Cloud
+    target: Cloud
+    f: torch.Tensor
+    g: torch.Tensor
+    rows: torch.Tensor
+    columns: torch.Tensor
+    eps: float
+
+
+def dual_value(plan: Plan, relaxation: Relaxation) -> float:
+    """<a, -phi*(-f)> + <b, -phi*(-g)> - eps (mass of the plan - mass a mass b): a lower bound of OT_eps."""
+    a, b = plan.source.weights, plan.target.weights
+    earned = (a * relaxation.conjugate(plan.f)).sum() + (b * relaxation.conjugate(plan.g)).sum()
+    return float(earned - plan.eps * (plan.rows.sum() - a.sum() * b.sum()))
+
+
+def unbalanced_primal_value(plan: Plan, relaxation: Relaxation) -> float:
+    """<P, C> + eps KL(P | a b) + rho KL(rows | a) + rho KL(columns | b) of the plan itself."""
+    a, b = plan.source.weights, plan.target.weights
+    linear = (plan.rows * plan.f).sum() + (plan.columns * plan.g).sum()
+    entropy = linear - plan.eps * (plan.rows.sum() - a.sum() * b.sum())
+    prices = relaxation.marginal_price(plan.rows, a) + relaxation.marginal_price(plan.columns, b)
+    return float(entropy + prices)
+
+
+def shrinking_factors(marginal: torch.Tensor, measure: torch.Tensor) -> torch.Tensor:
+    """min(1, measure / marginal): scales a plan's rows (or columns) down to at most the measure."""
+    return torch.where(marginal > measure, measure / marginal.clamp_min(1e-300), torch.ones_like(measure))
+
+
+def rounded_value(
+    plan: Plan, row_factors: torch.Tensor, column_factors: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
+) -> float:
+    """Upper bound of the balanced OT_eps: cost of the scaled plan plus the rank-one repair of its marginals.
+
+    row_factors, column_factors: scalings <= 1; rows, columns: marginals of the scaled plan, at most a and b. With Delta
+    the missing mass, the feasible plan is (1 - Delta) Q1 + Delta Q2, and <., C> + eps KL(. | a b) is convex.
+    """
+    a, b, eps = plan.source.weights, plan.target.weights, plan.eps
+    f = plan.f + eps * row_factors.clamp_min(1e-300).log()
+    g = plan.g + eps * column_factors.clamp_min(1e-300).log()
+    kept = float(rows.sum())
+    # (1 - Delta) (<Q1, C> + eps KL(Q1 | a b)), by the form of Q1.
+    value = float((rows * f).sum() + (columns * g).sum())
+    if kept > 0:
+        value -= kept * eps * float(torch.tensor(kept, dtype=torch.float64).log())
+    missing_a = (a - rows).clamp_min(0)
+    missing_b = (b - columns).clamp_min(0)
+    missing = float(missing_a.sum())
+    if missing <= 0 or float(missing_b.sum()) <= 0:
+        return value
+    p, q = missing_a / missing, missing_b / missing_b.sum()
+    x, y = plan.source.points, plan.target.points
+    centre = (p[:, None] * x).sum(0)
+    x, y = x - centre, y - centre
+    cost = ((p * x.square().sum(1)).sum() + (q * y.square().sum(1)).sum()) / 2
+    cost = cost - (p[:, None] * x).sum(0) @ (q[:, None] * y).sum(0)
+    entropy = torch.special.xlogy(p, p / a.clamp_min(1e-300)).sum() + torch.special.xlogy(q, q / b.clamp_min(1e-300)).sum()
+    return value + missing * float(cost + eps * entropy)

@@ -1,0 +1,129 @@
+"""The pyramid of a measure: its points in Hilbert order, and ever coarser grids of weighted cells.
+
+Quantising both measures to cells of 0.6 blur changes the debiased divergence by less than 1e-5 of its value, since the
+debiasing terms cancel the error to leading order; so the iterations live on cells and the points enter only once, in
+the closed-form extension. The grid hangs on the measure's own bounding box, so a translated measure has the same cells.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from otreg.measures import Measure
+from otreg.transport import pyramid_kernels as kernels
+
+# A level of cells is worth its name when it has at most this share of the points below it.
+_WORTHWHILE = 0.7
+# Below the finest cells two more bits order the points inside a cell, which keeps blocks of raw points compact.
+_EXTRA_BITS = 2
+# The coarsest level is about one block.
+_SMALLEST_LEVEL = 64
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """Weighted points of one level, in an order in which neighbours in memory are neighbours in space.
+
+    points: (n, d) float64; weights: (n,) float64; cell: edge of the cells, 0 for the measure's own points;
+    parents: (n,) index of each point's cell in the next coarser level, None at the coarsest.
+    """
+
+    points: torch.Tensor
+    weights: torch.Tensor
+    cell: float
+    parents: torch.Tensor | None
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+
+@dataclass(frozen=True)
+class Pyramid:
+    """All levels of one measure: ``levels[0]`` holds its points, sorted; each next level has larger cells.
+
+    order: (n,) such that ``levels[0].points == measure.points[order]``.
+    """
+
+    levels: tuple[Cloud, ...]
+    order: torch.Tensor
+
+    def level(self, largest_cell: float) -> int:
+        """Index of the coarsest level with cells of at most ``largest_cell``; 0 when none is that fine."""
+        fine_enough = [k for k, cloud in enumerate(self.levels) if cloud.cell <= largest_cell]
+        return max(fine_enough, default=0)
+
+    def to_measure_order(self, values: torch.Tensor) -> torch.Tensor:
+        """Values on ``levels[0]`` in the order of the measure."""
+        out = torch.empty_like(values)
+        out[self.order] = values
+        return out
+
+    def from_measure_order(self, values: torch.Tensor) -> torch.Tensor:
+        """Values in the order of the measure, on ``levels[0]``."""
+        return values[self.order]
+
+    def coarsen(self, values: torch.Tensor, level: int) -> torch.Tensor:
+        """Values on ``levels[0]``, averaged (by mass) over the cells of a coarser level."""
+        for fine, coarse in zip(self.levels[:level], self.levels[1 : level + 1], strict=True):
+            assert fine.parents is not None
+            shape = (len(coarse), *values.shape[1:])
+            tail = (1,) * (values.ndim - 1)
+            weights = (fine.weights + 1e-30 * fine.weights.sum()).view(-1, *tail)
+            total = torch.zeros(len(coarse), dtype=values.dtype).index_add_(0, fine.parents, weights.view(-1))
+            values = torch.zeros(shape, dtype=values.dtype).index_add_(0, fine.parents, weights * values)
+            values = values / total.view(-1, *tail)
+        return values
+
+
+def single_level(measure: Measure) -> Pyramid:
+    """The pyramid of a reduction that works on the points themselves: one level, in the measure's order."""
+    points = measure.points.detach().double()
+    weights = measure.weights.detach().double()
+    order = torch.arange(len(points), device=points.device)
+    return Pyramid((Cloud(points, weights, 0.0, None),), order)
+
+
+def build_pyramid(measure: Measure, finest_cell: float) -> Pyramid:
+    """Levels of cells with edges ``finest_cell * 2^k`` above the points, for measures of dimension 1 to 3 on the CPU.
+
+    Points are padded to three coordinates. A level that would merge next to nothing is left out, so small measures
+    keep their points.
+    """
+    points = measure.points.detach().double().cpu().numpy()
+    n, d = points.shape  # points, dimension
+    if d < 3:
+        points = np.concatenate([points, np.zeros((n, 3 - d))], 1)
+    weights = measure.weights.detach().double().cpu().numpy()
+    low, high = points.min(0), points.max(0)
+    span = float((high - low).max())
+
+    extra = _EXTRA_BITS
+    cells_across = max(span / finest_cell, 1.0)
+    bits = math.ceil(math.log2(cells_across + 1)) + extra
+    if bits > kernels.MAX_BITS:  # far clusters: the finest grid that a code can hold
+        bits = kernels.MAX_BITS
+    # finest_cell is extra bits above the finest grid, unless the grid had to be coarser than that
+    grid = max(finest_cell / 2**extra, span / (2**bits - 1) if span > 0 else 0.0)
+    codes = kernels.hilbert_codes(np.ascontiguousarray(points), low, grid, bits)
+    order = np.argsort(codes)
+    codes = codes[order]
+
+    levels: list[Cloud] = []
+    points, weights, cell = points[order], weights[order], 0.0
+    for shift in range(extra, bits + 1):
+        starts = kernels.cells_of_codes(codes, 3 * shift)
+        count = len(starts) - 1
+        if count > _WORTHWHILE * len(points):
+            continue
+        centroids, masses, parents = kernels.merge_cells(points, weights, starts)
+        levels.append(Cloud(torch.from_numpy(points), torch.from_numpy(weights), cell, torch.from_numpy(parents)))
+        points, weights, cell = centroids, masses, grid * 2**shift
+        codes = codes[starts[:-1]]
+        if count <= _SMALLEST_LEVEL:
+            break
+    levels.append(Cloud(torch.from_numpy(points), torch.from_numpy(weights), cell, None))
+    return Pyramid(tuple(levels), torch.from_numpy(order))

@@ -1,0 +1,79 @@
+"""The seam: everything that touches all pairs of points goes through a reduction, and nothing else does.
+
+The Sinkhorn loop knows levels, potentials and temperatures; a reduction knows how to sum over pairs. ``dense`` is the
+readable reference; the others are fast and must agree with it within the truncation that they report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from otreg.measures import Measure
+from otreg.transport.pyramid import Cloud, Pyramid
+
+
+@dataclass(frozen=True)
+class Potential:
+    """A dual potential on the points of a cloud with its gradient, written as an image.
+
+    values: (n,) f; image: (n, d) T with grad f = x - T, the barycentre of the plan's row for f = softmin(g).
+    The map x -> f(x) - |x|^2/2 is concave, so f(z) <= f(x) + <x - T, z - x> + |z - x|^2/2 for every z.
+    """
+
+    values: torch.Tensor
+    image: torch.Tensor
+
+    def at(self, cloud: Cloud, children: Cloud) -> Potential:
+        """The first-order extension from the cells of ``cloud`` to the points of the finer level ``children``."""
+        assert children.parents is not None
+        parent = children.parents
+        image = self.image[parent]
+        origin = cloud.points[parent]
+        values = self.values[parent] + ((origin - image) * (children.points - origin)).sum(1)
+        return Potential(values, image)
+
+
+class Coupling(Protocol):
+    """Two clouds at one temperature, ready for repeated softmins; blocks of pairs that cannot matter are left out."""
+
+    @property
+    def dropped(self) -> float:
+        """Bound on the plan mass, relative to the product of the masses, in the pairs that were left out."""
+        ...
+
+    def rows(self, g: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
+        """softmin over the columns: -eps log sum_j b_j exp((g_j - C_ij) / eps) for every row i.
+
+        previous: a guess of the result, which shifts the exponents. The image is the plan's barycentres when
+        ``moments``, else that of ``previous``.
+        """
+        ...
+
+    def columns(self, f: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
+        """The same over the rows, for every column."""
+        ...
+
+    def settle(self) -> None:
+        """Permit to drop the pairs that the last softmins measured to be negligible, for the iterations to come."""
+        ...
+
+
+class Reduction(Protocol):
+    """A backend: builds the levels of measures and couples clouds."""
+
+    @property
+    def name(self) -> str: ...
+
+    def pyramid(self, measure: Measure, finest_cell: float) -> Pyramid:
+        """The levels on which this backend works; cells no finer than ``finest_cell`` above the points."""
+        ...
+
+    def couple(self, source: Cloud, target: Cloud, f: Potential, g: Potential, eps: float, cut: float) -> Coupling:
+        """Prepare softmins at temperature eps around the potentials (f, g).
+
+        cut: pairs of blocks whose plan mass is bounded by exp(-cut) of the row's may be left out.
+        """
+        ...

@@ -1,0 +1,368 @@
+"""Compiled loops of the CPU reduction: softmin over active blocks, and the search for those blocks.
+
+Every kernel works on *blocks* of :data:`BLOCK` consecutive points of a cloud in Hilbert order. Positions and potentials
+are float64; inside one pair of blocks they are re-centred so that the exponents of the plan become numbers of order ten,
+which float32 holds to 1e-6 whatever the displacement: with x = c + u in row block I, t a point near the image of I,
+
+    (f(x) + g(y) - |x - y|^2 / 2) / eps =   [f(x) - f_0 - |u|^2 / 2 + <u, t - c>] / eps        (per row, once)
+                                          + [g(y) + f_0 - |y - c|^2 / 2] / eps                 (per column and pair of blocks)
+                                          + <u, y - t> / eps                                   (the inner loop)
+
+The exponential is a polynomial 2^x, so that LLVM vectorises the inner loop; there is no scalar remainder, since short
+blocks are padded with columns of zero mass.
+"""
+
+from __future__ import annotations
+
+import os
+
+import numba
+import numpy as np
+from llvmlite import binding, ir
+from numba import njit, prange
+from numba.core import types
+from numba.extending import intrinsic
+
+# A block is 64 points: long enough for full vectors, short enough to be compact (measured: 32 costs a fifth of the
+# throughput, variable lengths cost nine tenths).
+BLOCK = 64
+# A super-block is 16 blocks: the first step of the hierarchical search.
+GROUP = 16
+
+_LOG2E = 1.4426950408889634
+_LN2 = 0.6931471805599453
+_EMPTY = -1e30  # log-weight of a column without mass; finite, because the kernels are compiled without NaN and inf
+_FAST = {"reassoc", "contract", "nsz", "nnan", "ninf", "arcp"}
+f4 = np.float32
+
+
+def _use_full_vectors() -> None:
+    """Ask for 512-bit vectors where the CPU has them: LLVM prefers 256 bits, a third slower in these loops."""
+    if "NUMBA_CPU_FEATURES" in os.environ or numba.config.CPU_FEATURES is not None:
+        return
+    features = binding.get_host_cpu_features()
+    if features.get("avx512f"):
+        numba.config.CPU_FEATURES = features.flatten() + ",-prefer-256-bit"
+
+
+_use_full_vectors()
+
+
+@intrinsic
+def _scale_by_power_of_two(typing_context, mantissa, exponent):  # type: ignore[no-untyped-def]
+    """``mantissa * 2**exponent`` for float32 by adding to the exponent bits; ``exponent`` holds an integer value."""
+    signature = types.float32(types.float32, types.float32)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        bits = ir.IntType(32)
+        shift = builder.shl(builder.fptosi(arguments[1], bits), ir.Constant(bits, 23))
+        return builder.bitcast(builder.add(builder.bitcast(arguments[0], bits), shift), ir.FloatType())
+
+    return signature, generate
+
+
+@njit(inline="always", fastmath=_FAST)
+def _exp2(x):
+    """2^x in float32, relative error 2e-7; x is clamped to the range of normal numbers."""
+    x = min(max(x, f4(-126.0)), f4(126.0))
+    whole = np.floor(x + f4(0.5))
+    r = x - whole
+    # Least-squares polynomial of 2^r on [-1/2, 1/2], degree 6 (Taylor coefficients ln(2)^k / k! are close enough).
+    p = f4(0.000154035303934)
+    p = p * r + f4(0.00133335581464)
+    p = p * r + f4(0.00961812910763)
+    p = p * r + f4(0.0555041086648)
+    p = p * r + f4(0.240226506959)
+    p = p * r + f4(0.693147180560)
+    p = p * r + f4(1.0)
+    return _scale_by_power_of_two(p, whole)
+
+
+@njit(parallel=True, fastmath=_FAST, cache=True)
+def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, out, barycentre, peak):
+    """Softmin of every row over its active blocks of columns, optionally with the plan's barycentres.
+
+    x (n, 3), f (n,): rows and their previous potentials, which shift the exponents. image (blocks of n, 3): where the
+    block's mass goes, roughly. y (m, 3), g (m,), log_b (m,): columns, potentials, log weights. starts, columns: active
+    blocks in CSR form. Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps), barycentre (n, 3) if ``moments``,
+    and peak (nnz,): per pair of blocks the largest share sum_j b_j exp((f_i + g_j - C_ij) / eps) over its rows.
+    """
+    n = x.shape[0]
+    m = y.shape[0]
+    to_bits = _LOG2E / eps
+    for block in prange(image.shape[0]):
+        first = block * BLOCK
+        size = min(BLOCK, n - first)
+        c0 = 0.0
+        c1 = 0.0
+        c2 = 0.0
+        for i in range(size):
+            c0 += x[first + i, 0]
+            c1 += x[first + i, 1]
+            c2 += x[first + i, 2]
+        c0 /= size
+        c1 /= size
+        c2 /= size
+        t0 = image[block, 0]
+        t1 = image[block, 1]
+        t2 = image[block, 2]
+        f_ref = f[first]
+
+        a = np.zeros(BLOCK, dtype=np.float32)
+        u = np.zeros((3, BLOCK), dtype=np.float32)
+        for i in range(size):
+            u0 = x[first + i, 0] - c0
+            u1 = x[first + i, 1] - c1
+            u2 = x[first + i, 2] - c2
+            linear = u0 * (t0 - c0) + u1 * (t1 - c1) + u2 * (t2 - c2)
+            a[i] = f4((f[first + i] - f_ref - 0.5 * (u0 * u0 + u1 * u1 + u2 * u2) + linear) * to_bits)
+            u[0, i] = f4(u0)
+            u[1, i] = f4(u1)
+            u[2, i] = f4(u2)
+
+        total = np.zeros((4, BLOCK), dtype=np.float64)
+        b = np.empty(BLOCK, dtype=np.float32)
+        v = np.zeros((3, BLOCK), dtype=np.float32)
+        e = np.empty(BLOCK, dtype=np.float32)
+        v0 = v[0]
+        v1 = v[1]
+        v2 = v[2]
+        for k in range(starts[block], starts[block + 1]):
+            start = columns[k] * BLOCK
+            width = min(BLOCK, m - start)
+            for j in range(width):
+                y0 = y[start + j, 0]
+                y1 = y[start + j, 1]
+                y2 = y[start + j, 2]
+                cost = 0.5 * ((y0 - c0) ** 2 + (y1 - c1) ** 2 + (y2 - c2) ** 2)
+                b[j] = f4((g[start + j] + f_ref - cost) * to_bits + log_b[start + j] * _LOG2E)
+                v0[j] = f4((y0 - t0) * to_bits)
+                v1[j] = f4((y1 - t1) * to_bits)
+                v2[j] = f4((y2 - t2) * to_bits)
+            for j in range(width, BLOCK):
+                b[j] = f4(_EMPTY)
+                v0[j] = f4(0.0)
+                v1[j] = f4(0.0)
+                v2[j] = f4(0.0)
+            largest = f4(0.0)
+            if moments:
+                for i in range(size):
+                    a_i = a[i]
+                    u0_i = u[0, i]
+                    u1_i = u[1, i]
+                    u2_i = u[2, i]
+                    for j in range(BLOCK):
+                        e[j] = _exp2(a_i + b[j] + u0_i * v0[j] + u1_i * v1[j] + u2_i * v2[j])
+                    s = f4(0.0)
+                    s0 = f4(0.0)
+                    s1 = f4(0.0)
+                    s2 = f4(0.0)
+                    for j in range(BLOCK):
+                        s += e[j]
+                        s0 += e[j] * v0[j]
+                        s1 += e[j] * v1[j]
+                        s2 += e[j] * v2[j]
+                    total[0, i] += s
+                    total[1, i] += s0
+                    total[2, i] += s1
+                    total[3, i] += s2
+                    largest = max(largest, s)
+            else:
+                for i in range(size):
+                    a_i = a[i]
+                    u0_i = u[0, i]
+                    u1_i = u[1, i]
+                    u2_i = u[2, i]
+                    s = f4(0.0)
+                    for j in range(BLOCK):
+                        s += _exp2(a_i + b[j] + u0_i * v0[j] + u1_i * v1[j] + u2_i * v2[j])
+                    total[0, i] += s
+                    largest = max(largest, s)
+            peak[k] = largest
+
+        for i in range(size):
+            s = total[0, i]
+            # 2^-80 .. 2^80: outside, the previous potential was too far off to shift the exponents; do the row again.
+            if 8e-25 < s < 1e24:
+                out[first + i] = f[first + i] - eps * _LN2 * np.log2(s)
+                if moments:
+                    barycentre[first + i, 0] = t0 + total[1, i] / (s * to_bits)
+                    barycentre[first + i, 1] = t1 + total[2, i] / (s * to_bits)
+                    barycentre[first + i, 2] = t2 + total[3, i] / (s * to_bits)
+            else:
+                out[first + i] = _softmin_row(
+                    x[first + i], y, g, log_b, columns[starts[block] : starts[block + 1]], eps, barycentre[first + i]
+                )
+
+
+@njit(cache=True)
+def _softmin_row(x, y, g, log_b, blocks, eps, barycentre):
+    """One row in float64 with the usual two passes (maximum first); the rare fallback."""
+    m = y.shape[0]
+    top = -1e300
+    for start in blocks * BLOCK:
+        for j in range(start, min(start + BLOCK, m)):
+            cost = 0.5 * ((x[0] - y[j, 0]) ** 2 + (x[1] - y[j, 1]) ** 2 + (x[2] - y[j, 2]) ** 2)
+            top = max(top, (g[j] - cost) / eps + log_b[j])
+    s = 0.0
+    s0 = 0.0
+    s1 = 0.0
+    s2 = 0.0
+    for start in blocks * BLOCK:
+        for j in range(start, min(start + BLOCK, m)):
+            cost = 0.5 * ((x[0] - y[j, 0]) ** 2 + (x[1] - y[j, 1]) ** 2 + (x[2] - y[j, 2]) ** 2)
+            w = np.exp((g[j] - cost) / eps + log_b[j] - top)
+            s += w
+            s0 += w * y[j, 0]
+            s1 += w * y[j, 1]
+            s2 += w * y[j, 2]
+    barycentre[0] = s0 / s
+    barycentre[1] = s1 / s
+    barycentre[2] = s2 / s
+    return -eps * (top + np.log(s))
+
+
+@njit(parallel=True, cache=True)
+def block_statistics(x, f, image, weights, size):
+    """Per block of ``size`` points: centre, mean image, radius, half-extents, linearised maximum of f, mass.
+
+    Returns (blocks, 12): c (3), t (3), r, h (3), fmax, mass, with fmax = max_i f_i - <c - t, x_i - c> - |x_i - c|^2 / 2.
+    """
+    n = x.shape[0]
+    blocks = (n + size - 1) // size
+    out = np.zeros((blocks, 12))
+    for block in prange(blocks):
+        first = block * size
+        last = min(first + size, n)
+        for k in range(3):
+            c = 0.0
+            t = 0.0
+            for i in range(first, last):
+                c += x[i, k]
+                t += image[i, k]
+            out[block, k] = c / (last - first)
+            out[block, 3 + k] = t / (last - first)
+        radius = 0.0
+        top = -1e300
+        mass = 0.0
+        for i in range(first, last):
+            square = 0.0
+            linear = 0.0
+            for k in range(3):
+                u = x[i, k] - out[block, k]
+                square += u * u
+                linear += u * (out[block, k] - out[block, 3 + k])
+                out[block, 7 + k] = max(out[block, 7 + k], abs(u))
+            radius = max(radius, square)
+            top = max(top, f[i] - linear - 0.5 * square)
+            mass += weights[i]
+        out[block, 6] = np.sqrt(radius)
+        out[block, 10] = top
+        out[block, 11] = mass
+    return out
+
+
+@njit(inline="always")
+def _largest_exponent(p, q):
+    """Upper bound of f_i + g_j - |x_i - y_j|^2 / 2 over two blocks (rows of :func:`block_statistics`).
+
+    Potentials are linearised at the block centres, so the bound stays tight under large displacements:
+    f_i + g_j - C_ij <= fmax + gmax - |c - d|^2/2 + max_u <d - t, u> + max_v <c - s, v> + max <u, v>.
+    """
+    apart = 0.0
+    to_row_image = 0.0
+    to_column_image = 0.0
+    row_box = 0.0
+    column_box = 0.0
+    box = 0.0
+    for k in range(3):
+        apart += (p[k] - q[k]) ** 2
+        d = abs(q[k] - p[3 + k])
+        to_row_image += d * d
+        row_box += d * p[7 + k]
+        d = abs(p[k] - q[3 + k])
+        to_column_image += d * d
+        column_box += d * q[7 + k]
+        box += p[7 + k] * q[7 + k]
+    return (
+        p[10]
+        + q[10]
+        - 0.5 * apart
+        + min(p[6] * np.sqrt(to_row_image), row_box)
+        + min(q[6] * np.sqrt(to_column_image), column_box)
+        + min(p[6] * q[6], box)
+    )
+
+
+@njit(parallel=True, cache=True)
+def find_active_blocks(rows, columns, groups, eps, threshold):
+    """Blocks of columns that may hold plan entries above the threshold, for every block of rows.
+
+    rows, columns, groups: :func:`block_statistics` of the row blocks, the column blocks and the column super-blocks.
+    A pair stays when exp(bound / eps) * max(mass of either block) > exp(threshold). Returns starts (r + 1,), the
+    active columns (nnz,), and per row block a bound on sum_j b_j exp((f_i + g_j - C_ij) / eps) over all that was dropped.
+    """
+    r = rows.shape[0]
+    counts = np.zeros(r + 1, dtype=np.int64)
+    dropped = np.zeros(r)
+    best = np.zeros(r, dtype=np.int64)
+    for i in prange(r):
+        count = 0
+        lost = 0.0
+        nearest = -1e300
+        for j_group in range(groups.shape[0]):
+            score = _largest_exponent(rows[i], groups[j_group]) / eps
+            # Passing over a group that holds the best block so far is fine only if something else was kept.
+            if score + np.log(max(rows[i, 11], groups[j_group, 11]) + 1e-300) < threshold and score <= nearest:
+                lost += np.exp(max(score, -700.0)) * groups[j_group, 11]
+                continue
+            for j in range(j_group * GROUP, min((j_group + 1) * GROUP, columns.shape[0])):
+                score = _largest_exponent(rows[i], columns[j]) / eps
+                if score > nearest:
+                    nearest = score
+                    best[i] = j
+                if score + np.log(max(rows[i, 11], columns[j, 11]) + 1e-300) >= threshold:
+                    count += 1
+                else:
+                    lost += np.exp(max(score, -700.0)) * columns[j, 11]
+        counts[i + 1] = max(count, 1)
+        dropped[i] = lost
+    starts = np.cumsum(counts)
+    active = np.empty(starts[r], dtype=np.int32)
+    for i in prange(r):
+        k = starts[i]
+        for j_group in range(groups.shape[0]):
+            score = _largest_exponent(rows[i], groups[j_group]) / eps
+            if score + np.log(max(rows[i, 11], groups[j_group, 11]) + 1e-300) < threshold:
+                continue
+            for j in range(j_group * GROUP, min((j_group + 1) * GROUP, columns.shape[0])):
+                score = _largest_exponent(rows[i], columns[j]) / eps
+                if score + np.log(max(rows[i, 11], columns[j, 11]) + 1e-300) >= threshold:
+                    active[k] = j
+                    k += 1
+        if k == starts[i]:
+            active[k] = best[i]
+    return starts, active, dropped
+
+
+@njit(cache=True)
+def drop_weak_blocks(starts, columns, peak, smallest):
+    """The active blocks whose measured peak is at least ``smallest``; every row block keeps its strongest one."""
+    r = starts.shape[0] - 1
+    kept_starts = np.zeros(r + 1, dtype=np.int64)
+    kept = np.empty_like(columns)
+    n = 0
+    for i in range(r):
+        strongest = starts[i]
+        before = n
+        for k in range(starts[i], starts[i + 1]):
+            if peak[k] > peak[strongest]:
+                strongest = k
+            if peak[k] >= smallest:
+                kept[n] = columns[k]
+                n += 1
+        if n == before:
+            kept[n] = columns[strongest]
+            n += 1
+        kept_starts[i + 1] = n
+    return kept_starts, kept[:n].copy()

@@ -1,0 +1,247 @@
+"""The answer of a transport problem: divergence, potentials, Brenier map, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+
+from otreg.measures import Measure
+from otreg.transport.pyramid import Pyramid
+from otreg.transport.reductions.base import Potential, Reduction
+from otreg.transport.solver import Rules, Solution, extend, solve_self
+
+# A point whose mass stays almost wholly behind has no reliable direction: its displacement is damped, not amplified.
+_SMALLEST_MATCHED_SHARE = 0.03
+
+
+@dataclass(frozen=True)
+class BrenierMap:
+    """The map at some points. displacement (n, d): where each asks to go; matched_mass (n,): share of its mass that the
+    plan moves (1 when balanced); potential (n,): the debiased potential F = f_ab - f_aa, with gradient -displacement."""
+
+    displacement: torch.Tensor
+    matched_mass: torch.Tensor
+    potential: torch.Tensor
+
+
+class PreparedMeasure:
+    """A measure with its pyramid and, once asked for, its self potentials: build once, use in many problems."""
+
+    def __init__(self, measure: Measure, rules: Rules, reduction: Reduction) -> None:
+        self.measure = measure
+        self.rules = rules
+        self.reduction = reduction
+        self.pyramid: Pyramid = reduction.pyramid(measure, rules.cell * rules.blur)
+
+    @cached_property
+    def self_solution(self) -> Solution:
+        """Potential and value of OT_eps(measure, measure)."""
+        return solve_self(self.pyramid, self.rules, self.reduction)
+
+    @cached_property
+    def self_extension(self) -> Potential:
+        """softmin of the self potential at the measure's points (levels[0]), with barycentres."""
+        own = self.self_solution
+        cloud = self.pyramid.levels[own.source_level]
+        return extend(self.pyramid, own.source_level, own.f, cloud, own.f, self.rules, self.reduction)
+
+
+class Transport:
+    """Debiased entropic transport between a source and a target measure.
+
+    All lengths are in the units of the measures' points. ``value`` is
+    S = OT_eps(a, b) - OT_eps(a, a)/2 - OT_eps(b, b)/2 + eps/2 (mass a - mass b)^2, with C = |x - y|^2/2, eps = blur^2
+    (Feydy et al. 2019, Sejourne et al. 2019).
+    """
+
+    def __init__(self, source: PreparedMeasure, target: PreparedMeasure, cross: Solution) -> None:
+        self._source, self._target, self._cross = source, target, cross
+        self._rules = source.rules
+
+    # --- value and certificate -------------------------------------------------------------------------------------
+
+    @cached_property
+    def value(self) -> float:
+        """The debiased divergence S."""
+        own = self._source.self_solution.value + self._target.self_solution.value
+        return self._cross.value - own / 2 + self._mass_term
+
+    @cached_property
+    def lower(self) -> float:
+        """Lower bound of S: of OT_eps on the cells by duality, less the estimated effect of the cells."""
+        own = self._source.self_solution.bounds.upper + self._target.self_solution.bounds.upper
+        return self._cross.bounds.lower - own / 2 + self._mass_term - self.quantisation_error
+
+    @cached_property
+    def upper(self) -> float:
+        """Upper bound of S: the cost of a feasible plan on the cells, plus the estimated effect of the cells."""
+        own = self._source.self_solution.bounds.lower + self._target.self_solution.bounds.lower
+        return self._cross.bounds.upper - own / 2 + self._mass_term + self.quantisation_error
+
+    @property
+    def error(self) -> float:
+        """Largest distance from ``value`` to the ends of [lower, upper]."""
+        return max(self.upper - self.value, self.value - self.lower)
+
+    @cached_property
+    def quantisation_error(self) -> float:
+        """Estimated effect of the cells on S: its change from cells twice as large, which is several times more.
+
+        0 where the iterations ran on the points themselves.
+        """
+        parts = (self._cross, self._source.self_solution, self._target.self_solution)
+        if all(part.coarse_value is None for part in parts):
+            return 0.0
+        cross, a, b = (0.0 if part.coarse_value is None else part.value - part.coarse_value for part in parts)
+        return abs(cross - (a + b) / 2)
+
+    @cached_property
+    def marginal_error(self) -> float:
+        """Mass that the plan puts in the wrong place, as a share of the mass that it moves."""
+        own = self._source.self_solution, self._target.self_solution
+        return max(self._cross.marginal_error, *(part.marginal_error for part in own))
+
+    @property
+    def dropped_mass(self) -> float:
+        """Bound on the share of plan mass in the pairs that truncation left out."""
+        return self._cross.dropped
+
+    @property
+    def converged(self) -> bool:
+        """True when the marginal error is within the tolerance."""
+        # The last sweep re-searches the active blocks, which may move the error by the mass dropped before.
+        return self.marginal_error <= 1.5 * self._rules.tolerance
+
+    @property
+    def status(self) -> str:
+        """A sentence that says whether the answer can be trusted, and what to change if not."""
+        if self.converged:
+            return f"converged: marginal error {self.marginal_error:.1e} after {self.iterations} sweeps"
+        return (
+            f"not converged: marginal error {self.marginal_error:.1e} above the tolerance {self._rules.tolerance:.1e} "
+            f"after {self.iterations} sweeps; allow more iterations or use a larger blur"
+        )
+
+    @property
+    def iterations(self) -> int:
+        """Sinkhorn sweeps of the cross problem, on all levels."""
+        return self._cross.iterations
+
+    @property
+    def reduction(self) -> str:
+        """Name of the backend that did the sums."""
+        return self._source.reduction.name
+
+    @property
+    def _mass_term(self) -> float:
+        a, b = float(self._source.measure.mass), float(self._target.measure.mass)
+        return self._rules.eps * (a - b) ** 2 / 2
+
+    # --- potentials and map at the measures' points --------------------------------------------------------------------
+
+    @cached_property
+    def _source_extension(self) -> Potential:
+        cloud = self._target.pyramid.levels[self._cross.target_level]
+        level, f, g = self._cross.source_level, self._cross.f, self._cross.g
+        return extend(self._source.pyramid, level, f, cloud, g, self._rules, self._source.reduction)
+
+    @cached_property
+    def _target_extension(self) -> Potential:
+        cloud = self._source.pyramid.levels[self._cross.source_level]
+        level, f, g = self._cross.target_level, self._cross.f, self._cross.g
+        return extend(self._target.pyramid, level, g, cloud, f, self._rules, self._source.reduction)
+
+    @cached_property
+    def source_map(self) -> BrenierMap:
+        """The map that moves the source towards the target, at every point of the source measure."""
+        return self._map(self._source, self._source_extension)
+
+    @cached_property
+    def target_map(self) -> BrenierMap:
+        """The map that moves the target towards the source, at every point of the target measure."""
+        return self._map(self._target, self._target_extension)
+
+    @property
+    def displacement(self) -> torch.Tensor:
+        """(n, d) debiased Brenier displacement of every source point."""
+        return self.source_map.displacement
+
+    @property
+    def matched_mass(self) -> torch.Tensor:
+        """(n,) share of every source point's mass that the plan moves."""
+        return self.source_map.matched_mass
+
+    @property
+    def potential_source(self) -> torch.Tensor:
+        """(n,) debiased potential F = f_ab - f_aa on the source."""
+        return self.source_map.potential
+
+    @property
+    def potential_target(self) -> torch.Tensor:
+        """(m,) debiased potential G = g_ab - g_bb on the target."""
+        return self.target_map.potential
+
+    @cached_property
+    def source_gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(dS/dpoints (n, d), dS/dweights (n,)) of the source."""
+        return self._gradient(self._source, self._source_extension)
+
+    @cached_property
+    def target_gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(dS/dpoints (m, d), dS/dweights (m,)) of the target."""
+        return self._gradient(self._target, self._target_extension)
+
+    @property
+    def warm_start(self) -> tuple[Potential, Potential]:
+        """Potentials at the points of both measures, in their order, to start a nearby problem from."""
+        return self._in_measure_order(self._source, self._source_guess), self._in_measure_order(
+            self._target, self._target_guess
+        )
+
+    @property
+    def _source_guess(self) -> Potential:
+        return _to_points(self._source.pyramid, self._cross.f, self._cross.source_level)
+
+    @property
+    def _target_guess(self) -> Potential:
+        return _to_points(self._target.pyramid, self._cross.g, self._cross.target_level)
+
+    def _in_measure_order(self, side: PreparedMeasure, potential: Potential) -> Potential:
+        return Potential(side.pyramid.to_measure_order(potential.values), side.pyramid.to_measure_order(potential.image))
+
+    def _pieces(
+        self, side: PreparedMeasure, cross: Potential
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Damped potentials f_ab and f_aa, kept shares m_ab and m_aa, and m_aa (T_aa - x) - m_ab (T_ab - x)."""
+        relaxation = self._rules.relaxation
+        damping = relaxation.damping(self._rules.eps)
+        own = side.self_extension
+        points = side.pyramid.levels[0].points
+        f, f_own = damping * cross.values, damping * own.values
+        kept, kept_own = relaxation.kept(f), relaxation.kept(f_own)
+        pull = kept[:, None] * (points - cross.image) - kept_own[:, None] * (points - own.image)
+        return f, f_own, kept, kept_own, pull
+
+    def _map(self, side: PreparedMeasure, cross: Potential) -> BrenierMap:
+        f, f_own, kept, _, pull = self._pieces(side, cross)
+        floor = _SMALLEST_MATCHED_SHARE * kept.max()
+        displacement = -pull / torch.maximum(kept, floor)[:, None]
+        order = side.pyramid.to_measure_order
+        d = side.measure.dimension
+        return BrenierMap(order(displacement)[:, :d].contiguous(), order(kept), order(f - f_own))
+
+    def _gradient(self, side: PreparedMeasure, cross: Potential) -> tuple[torch.Tensor, torch.Tensor]:
+        f, f_own, kept, kept_own, pull = self._pieces(side, cross)
+        rho, eps = self._rules.relaxation.rho, self._rules.eps
+        weights = f - f_own if rho is None else (rho + eps) * (kept_own - kept)
+        points = side.pyramid.levels[0].weights[:, None] * pull
+        order = side.pyramid.to_measure_order
+        return order(points)[:, : side.measure.dimension].contiguous(), order(weights)
+
+
+def _to_points(pyramid: Pyramid, potential: Potential, level: int) -> Potential:
+    for k in range(level, 0, -1):
+        potential = potential.at(pyramid.levels[k], pyramid.levels[k - 1])
+    return potential
