@@ -1,0 +1,20 @@
+"""Files in, files out: the only door to parsers."""
+
+from otreg.io.atomic import atomic_write
+from otreg.io.formats import FormatInfo, formats
+from otreg.io.plain import file_hash, read_json, read_matrix, write_json, write_matrix
+from otreg.io.read import read_shape
+from otreg.io.write import write_shape
+
+__all__ = [
+    "FormatInfo",
+    "atomic_write",
+    "file_hash",
+    "formats",
+    "read_json",
+    "read_matrix",
+    "read_shape",
+    "write_json",
+    "write_matrix",
+    "write_shape",
+]

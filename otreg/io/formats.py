@@ -1,0 +1,63 @@
+"""The table of file formats: which names, extensions, reader and writer each has, and what it cannot hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from otreg.errors import FormatError
+from otreg.io.obj import obj_cannot_hold, read_obj, write_obj
+from otreg.io.ply import ply_cannot_hold, read_ply, write_ply
+from otreg.io.table import read_table, table_cannot_hold, write_table
+from otreg.shapes import Shape
+
+
+@dataclass(frozen=True)
+class FormatInfo:
+    """What a format is called, and what can be done with it; ``extra`` names the optional packages that it needs."""
+
+    name: str
+    extensions: tuple[str, ...]
+    can_read: bool
+    can_write: bool
+    extra: str = ""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A format with its functions. ``cannot_hold`` says in words what of a shape would be lost, or None."""
+
+    name: str
+    extensions: tuple[str, ...]
+    read: Callable[[Path], Shape] | None = None
+    write: Callable[[Shape, Path], None] | None = None
+    cannot_hold: Callable[[Shape], str | None] = lambda shape: None
+    extra: str = ""
+
+    @property
+    def info(self) -> FormatInfo:
+        return FormatInfo(self.name, self.extensions, self.read is not None, self.write is not None, self.extra)
+
+
+CODECS: tuple[Codec, ...] = (
+    Codec("ply", (".ply",), read_ply, write_ply, ply_cannot_hold),
+    Codec("obj", (".obj",), read_obj, write_obj, obj_cannot_hold),
+    Codec("table", (".csv", ".txt", ".xyz", ".pts", ".asc", ".tsv"), read_table, write_table, table_cannot_hold),
+)
+BY_NAME: dict[str, Codec] = {codec.name: codec for codec in CODECS}
+BY_EXTENSION: dict[str, Codec] = {extension: codec for codec in CODECS for extension in codec.extensions}
+
+
+def formats() -> tuple[FormatInfo, ...]:
+    """All formats that files are read from or written to."""
+    return tuple(codec.info for codec in CODECS)
+
+
+def codec_named(name: str) -> Codec:
+    """The codec of a format given by name or extension. Raises FormatError that lists the names."""
+    key = name.lower()
+    codec = BY_NAME.get(key) or BY_EXTENSION.get("." + key.removeprefix("."))
+    if codec is None:
+        raise FormatError(f"format '{name}' is unknown; known are {', '.join(BY_NAME)}")
+    return codec

@@ -1,0 +1,37 @@
+"""How coordinates become numbers in a file: single precision only while it does not move the shape.
+
+A file that held float32 positions gets float32 positions back, as long as the rounding stays below a millionth of the
+shape's own size; far from the origin (map coordinates) it does not, and the positions become float64.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+ROUNDING_ALLOWED = 1e-6  # of the bounding box's diagonal
+
+
+def storage_dtype(points: Floats, declared: np.dtype[Any]) -> np.dtype[Any]:
+    """The dtype in which ``points`` (n, d) may be stored: ``declared`` if it is precise enough, else float64."""
+    if declared == np.float64:
+        return declared
+    if declared.kind != "f":  # integer coordinates hold integers, and nothing else
+        limits = np.iinfo(declared)
+        exact = (points == np.rint(points)).all() and points.min() >= limits.min and points.max() <= limits.max
+        return declared if exact else np.dtype(np.float64)
+    with np.errstate(over="ignore"):
+        rounded = points.astype(declared).astype(np.float64)
+    diagonal = float(np.linalg.norm(np.ptp(points, axis=0)))
+    unchanged = bool((rounded == points).all())
+    close = bool(np.abs(rounded - points).max() <= ROUNDING_ALLOWED * diagonal)
+    return declared if unchanged or close else np.dtype(np.float64)
+
+
+def as_text(values: npt.NDArray[Any]) -> list[str]:
+    """The shortest decimal text of each value that reads back as the same number in its dtype."""
+    return [str(v) for v in values] if values.dtype == np.float32 else [repr(v) for v in values.tolist()]

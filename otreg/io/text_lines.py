@@ -1,0 +1,65 @@
+"""A text file as lines, some of which hold a point each: writing replaces the coordinates, and keeps all other text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from otreg.errors import FormatError
+from otreg.io.numbers import as_text
+
+
+@dataclass(frozen=True)
+class TextLines:
+    """All lines of a file, without the newline that separates them, as they were."""
+
+    lines: tuple[bytes, ...]
+
+    @staticmethod
+    def of(data: bytes) -> TextLines:
+        """The lines of a text file. Raises FormatError for binary data."""
+        if b"\0" in data:
+            raise FormatError("must be a text file; found binary data")
+        if b"\n" not in data and b"\r" in data:
+            data = data.replace(b"\r", b"\n")
+        return TextLines(tuple(data.split(b"\n")))
+
+    def replaced(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float64], first: int) -> bytes:
+        """The file with new numbers in the words ``first``, ``first + 1``, ... of the lines ``rows``.
+
+        values: (len(rows), k). Words are separated by blanks; what follows the replaced words stays.
+        """
+        lines = list(self.lines)
+        k = values.shape[1]
+        texts = [t.encode("ascii") for t in as_text(values.reshape(-1))]
+        for i, row in enumerate(rows.tolist()):
+            line = lines[row]
+            words = line.split(None, first + k)
+            words[first : first + k] = texts[i * k : (i + 1) * k]
+            end = b"\r" if line.endswith(b"\r") and len(words) == first + k else b""
+            lines[row] = b" ".join(words) + end
+        return b"\n".join(lines)
+
+
+def numbers_of(rows: list[list[bytes]], numbers: list[int], what: str) -> npt.NDArray[np.float64]:
+    """(m, k) numbers out of m rows of k words. Raises FormatError that names the line of the first bad word.
+
+    numbers: the line number of each row, counted from 1.
+    """
+    try:
+        return np.array([float(word) for row in rows for word in row]).reshape(len(rows), -1)
+    except ValueError:
+        row, word = next((i, word) for i, row in enumerate(rows) for word in row if not is_number(word))
+        shown = ascii(word[:40].decode("latin-1"))
+        raise FormatError(f"line {numbers[row]}: {what} must be a number; found {shown}") from None
+
+
+def is_number(word: bytes | str) -> bool:
+    """Whether a word reads as a float, NaN and infinities included."""
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
