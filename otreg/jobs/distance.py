@@ -38,8 +38,9 @@ def distance_files(source: Path, target: Path, config: DistanceConfig) -> Distan
             blur=config.blur.in_frame(scale),
             reach=None if reach is None else reach.in_frame(scale),
             tolerance=config.tolerance,
+            reduction=config.reduction,
         )
-        transport = sinkhorn(pair.source_measure, pair.target_measure, reduction=config.reduction)
+        transport = sinkhorn(pair.source_measure, pair.target_measure)
     divergence = Divergence.of(transport, pair.frame)
     record = {
         "format": "otreg-distance",
