@@ -15,7 +15,7 @@ from torch import Tensor
 
 from otreg.errors import ArgumentError, FormatError
 from otreg.models.base import Model, as_points, weighted_mean
-from otreg.models.fields import read_rows, read_vector, require
+from otreg.models.fields import describe, read_rows, read_vector, require
 
 # Differences below this many units in the last place of the coordinates are round-off, not shape.
 ROUND_OFF = 1000 * torch.finfo(torch.float64).eps
@@ -154,7 +154,7 @@ class LinearModel(Model):
         matrix = read_rows(data, "matrix", rows=d, columns=d)
         translation = torch.tensor(read_vector(data, "translation", length=d), dtype=torch.float64)
         if require(data, "name") != cls.name:
-            raise FormatError(f"'name' must be '{cls.name}' here; got {data['name']!r}")
+            raise FormatError(f"'name' must be '{cls.name}' here; got {describe(data['name'])}")
         cls._check_matrix(matrix)
         return cls(pivot, matrix, translation)
 

@@ -276,7 +276,7 @@ def test_starting_from_a_more_general_model_names_the_order(model, previous):
 def test_start_model_knows_names_and_settings():
     points, weights = random_shape(0, dimension=2)
     assert type(start_model("affine", points, weights)) is Affine
-    with pytest.raises(ArgumentError, match="one of rigid, similarity, affine"):
+    with pytest.raises(ArgumentError, match="one of rigid, similarity, affine, spline"):
         start_model("banana", points, weights)
     with pytest.raises(ArgumentError, match="'rigid' has no setting 'stiffness'; its settings: none"):
         start_model("rigid", points, weights, stiffness=1.0)
@@ -311,7 +311,7 @@ RIGID = {"name": "rigid", "pivot": [0.0, 0.0], "matrix": [[1.0, 0.0], [0.0, 1.0]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "banana"}, "one of rigid, similarity, affine.*got 'banana'"),
+        ({"name": "banana"}, "one of rigid, similarity, affine, spline; got 'banana'"),
         ({"name": 3}, "one of rigid"),
         ({"pivot": [0.0]}, "2 or 3 coordinates; got 1"),
         ({"pivot": "abc"}, "'pivot' must be a list of numbers; got 'abc'"),

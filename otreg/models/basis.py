@@ -1,0 +1,104 @@
+"""The functions that a spline bends space with: kernels at control points, in well-conditioned coordinates.
+
+Kernels at neighbouring controls are nearly equal, so their weights w are a bad parametrisation: the matrix K_cc of
+kernels between controls has eigenvalues over many orders of magnitude. With K_cc = U S U^T and w = U S^(-1/2) z the
+squared norm w^T K_cc w becomes |z|^2, and least squares with a ridge on z is as well conditioned as the ridge is
+large, even where controls coincide (their null directions are dropped).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from otreg.models.kernel import Widths, kernel_matrix, kernel_sum, kernel_sum_jacobian
+
+# Eigenvalues of K_cc below this fraction of the largest are dropped: w amplifies z by the root of its inverse, 1e5.
+SPECTRUM = 1e-10
+# Farthest-point sampling visits all candidates once per control; this many describe a shape well enough.
+MAX_CANDIDATES = 20_000
+
+
+def farthest_points(points: Tensor, *, count: int, seed: int = 0) -> Tensor:
+    """(k, d) of the points, k <= count, spread evenly: each the farthest from those before it, without repetition.
+
+    The first is the one closest to the mean. Of more than MAX_CANDIDATES points a random subset, drawn with ``seed``,
+    is considered. Fewer distinct points than ``count`` are all taken.
+    """
+    n = len(points)
+    if n > MAX_CANDIDATES:
+        kept = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:MAX_CANDIDATES]
+        points = points[kept.sort().values.to(points.device)]
+    nearest = (points - points.mean(0)).square().sum(1).argmin()
+    distance = torch.full_like(points[:, 0], torch.inf)
+    chosen: list[Tensor] = []
+    for _ in range(min(count, n)):
+        chosen.append(nearest)
+        distance = torch.minimum(distance, (points - points[nearest]).square().sum(1))
+        farthest, nearest = distance.max(0)
+        if not farthest > 0:
+            break
+    return points[torch.stack(chosen)]
+
+
+@dataclass(frozen=True, eq=False)
+class KernelBasis:
+    """Kernels at ``controls`` (k, d), sums of Gaussians of these ``widths``, in the units of the points they act on."""
+
+    controls: Tensor
+    widths: Widths
+
+    def __call__(self, points: Tensor, coefficients: Tensor) -> Tensor:
+        """(n, d): sum_k w_k K(x, c_k) for coefficients w (k, d), differentiable in both."""
+        return kernel_sum(points - self._centre, self._centred, coefficients, widths=self.widths)
+
+    def jacobian(self, points: Tensor, coefficients: Tensor) -> Tensor:
+        """(n, d, d) derivatives of ``__call__`` by the points."""
+        return kernel_sum_jacobian(points - self._centre, self._centred, coefficients, widths=self.widths)
+
+    @property
+    def rank(self) -> int:
+        """r <= k, the number of coordinates z per component."""
+        return self.whitening.shape[1]
+
+    @property
+    def whitening(self) -> Tensor:
+        """(k, r): w = whitening @ z."""
+        values, vectors = self._spectrum
+        return vectors / values.sqrt()
+
+    def norm_squared(self, coefficients: Tensor) -> Tensor:
+        """trace(w^T K_cc w), the squared norm of the displacement field in the kernel's space, a scalar."""
+        values, vectors = self._spectrum
+        return ((vectors.T @ coefficients) * values.sqrt()[:, None]).square().sum()
+
+    def features(self, points: Tensor) -> Tensor:
+        """(n, r) values of the whitened functions: features @ z = sum_k w_k K(x, c_k); every row's norm is <= 1.
+
+        The last answer is kept: a registration fits at the same points in every step.
+        """
+        last = self.__dict__.get("_last_features")
+        if last is None or last[0].shape != points.shape or not torch.equal(last[0], points):
+            values = kernel_sum(points - self._centre, self._centred, self.whitening, widths=self.widths)
+            last = self.__dict__["_last_features"] = (points.clone(), values)
+        result: Tensor = last[1]
+        return result
+
+    @cached_property
+    def _centre(self) -> Tensor:
+        return self.controls.mean(0)
+
+    @cached_property
+    def _centred(self) -> Tensor:
+        # |x|^2 + |c|^2 - 2 x.c cancels badly far from the origin.
+        return self.controls - self._centre
+
+    @cached_property
+    def _spectrum(self) -> tuple[Tensor, Tensor]:
+        """Kept eigenvalues (r,) and vectors (k, r) of K_cc."""
+        values, vectors = torch.linalg.eigh(kernel_matrix(self._centred, self._centred, self.widths))
+        kept = values > SPECTRUM * values[-1]
+        return values[kept], vectors[:, kept]
