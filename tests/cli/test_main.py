@@ -1,0 +1,129 @@
+"""The door: answers quickly, one line per error, the right exit code."""
+
+import subprocess
+import sys
+import time
+
+import click
+import pytest
+
+from otreg.errors import (
+    ArgumentError,
+    FormatError,
+    InputError,
+    InputFileError,
+    MissingDependencyError,
+    NotConvergedError,
+    OutputFileError,
+    ResourceError,
+)
+from otreg_cli.main import COMMANDS, cli, explain, run
+
+HEAVY = {"torch", "numba", "numpy", "scipy", "pydantic", "rich", "trimesh", "meshio", "pykeops"}
+
+
+def test_help_answers_in_less_than_three_tenths_of_a_second(otreg):
+    def seconds() -> float:
+        started = time.perf_counter()
+        assert otreg("--help").returncode == 0
+        return time.perf_counter() - started
+
+    # The best of five: other work on the machine can only make it slower.
+    assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom otreg_cli.main import run\nassert run(['--help']) == 0\n"
+        f"print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stderr.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_lists_each_command_with_the_line_of_the_command_itself(name, capsys):
+    assert run(["--help"]) == 0
+    assert COMMANDS[name][1] in capsys.readouterr().out
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None and command.help
+    assert run([name, "--help"]) == 0
+    assert "Usage: otreg " + name in capsys.readouterr().out
+
+
+def test_version_is_the_package_s(otreg):
+    import otreg as package
+
+    assert otreg("--version").stdout.strip() == f"otreg, version {package.__version__}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["regster"], "No such command 'regster'"),
+        (["register"], "Missing argument 'SOURCE'"),
+        (["register", "a", "b", "--outpt", "c"], "--output"),
+        (["register", "a", "b", "--device", "tpu"], "'tpu'"),
+        (["register", "a", "b", "--blur", "wide"], "--blur must be a positive length; got 'wide'"),
+        (["register", "a", "b", "-m", "spline,rigid"], "--model must name each model once"),
+        (["register", "a", "b", "--iterations", "0"], "--iterations must be greater than or equal to 1; got '0'"),
+        (["register", "a", "b", "--control-points", "x"], "--control-points must be a valid integer"),
+        (["apply", "a", "b"], "Missing option '-o'"),
+        (["distance", "a", "b", "--reach", "far"], "--reach must be a positive length"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_exit_code_2(otreg, arguments, part):
+    answer = otreg(*arguments)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.count("\n") == 1
+    assert answer.stderr.startswith("otreg: error: ")
+    assert part in answer.stderr
+
+
+def test_no_command_shows_the_help_and_exits_with_2(otreg):
+    answer = otreg()
+    assert answer.returncode == 2
+    assert "Usage: otreg" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("failure", "code"),
+    [
+        (ArgumentError("x"), 2),
+        (MissingDependencyError("x"), 2),
+        (InputError("x"), 3),
+        (FormatError("x"), 3),
+        (InputFileError("x"), 3),
+        (OutputFileError("x"), 3),
+        (NotConvergedError("x"), 4),
+        (ResourceError("x"), 5),
+        (MemoryError(), 5),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 5),
+        (RuntimeError("CUDA out of memory. Tried to allocate"), 5),
+        (OSError(28, "No space left on device", "out.ply"), 3),
+        (KeyboardInterrupt(), 130),
+        (click.Abort(), 130),
+        (ZeroDivisionError("division by zero"), 70),
+        (RuntimeError("two\nlines"), 70),
+    ],
+)
+def test_every_kind_of_failure_has_its_exit_code_and_one_line(failure, code):
+    message, found = explain(failure)
+    assert found == code
+    assert message and "\n" not in message
+    assert ("run with --debug" in message) == (code == 70)
+
+
+def test_debug_shows_a_traceback_and_keeps_the_exit_code(otreg, tmp_path):
+    quiet, loud = (otreg("info", tmp_path / "missing.ply", *flags) for flags in ([], ["--debug"]))
+    assert (quiet.returncode, loud.returncode) == (3, 3)
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in loud.stderr
+    assert loud.stderr.splitlines()[-1] == quiet.stderr.strip()
+
+
+def test_a_reader_that_stops_early_is_no_error(otreg, pair):
+    script = f"set -o pipefail; '{sys.executable}' -c 'from otreg_cli.main import main; main()' info '{pair[0]}' | true"
+    # `true` reads nothing, so that the pipe is closed before or while otreg writes.
+    answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")
