@@ -27,6 +27,7 @@ def test_the_documented_flags_of_register_exist():
     names = {name for parameter in register.params for name in (*parameter.opts, *parameter.secondary_opts)}
     documented = (
         "-m --model -o --output -d --output-dir --blur --reach --optimizer --iterations --tolerance --device "
-        "--reduction --threads --seed --sampling --weights --stiffness --control-points --json --overwrite --strict --debug -q -v"
+        "--reduction --threads --seed --sampling --weights --stiffness --control-points --json --overwrite --strict "
+        "--debug -q -v"
     )
     assert set(documented.split()) <= names
