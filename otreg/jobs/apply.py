@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from otreg.errors import InputError
+from otreg.errors import FormatError, InputError
 from otreg.io import read_json, read_shape, write_shape
 from otreg.jobs.normals import moved_normals
 from otreg.jobs.outputs import check_outputs, check_writable_format
@@ -22,16 +22,24 @@ class AppliedTransform:
     warnings: tuple[str, ...]
 
 
+def read_transform(path: Path) -> Transform:
+    """The transform in a transform.json. Raises InputFileError, or FormatError that names the key that is wrong."""
+    content = read_json(path)
+    try:
+        return Transform.from_dict(content)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
 def moved_shape(shape: Shape, transform: Transform) -> Shape:
     """The shape where ``transform`` (in file units) sends it; normals turn, everything else stays.
 
     Raises InputError when the shape and the transform differ in dimension.
     """
-    dimension = len(transform.frame.origin)
-    if shape.dimension != dimension:
+    if shape.dimension != transform.dimension:
         where = f"{shape.path}: " if shape.path else ""
         raise InputError(
-            f"{where}has {shape.dimension} coordinates per point, the transform moves points of {dimension}; "
+            f"{where}has {shape.dimension} coordinates per point, the transform moves points of {transform.dimension}; "
             "use a shape of the transform's dimension"
         )
     normals = moved_normals(shape.point_data, shape.points, jacobian=transform.jacobian)
@@ -48,7 +56,7 @@ def apply_transform(
     """
     check_outputs([out_path], inputs=[transform_path, shape_path], overwrite=overwrite)
     check_writable_format(out_path)
-    transform = Transform.from_dict(read_json(transform_path))
+    transform = read_transform(transform_path)
     shape = read_shape(shape_path)
     write_shape(moved_shape(shape, transform), out_path, overwrite=overwrite)
     return AppliedTransform(path=out_path, points=len(shape.points), warnings=shape.warnings)
