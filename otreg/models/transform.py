@@ -145,7 +145,9 @@ class Transform:
         linear_part = (stored - mine)[:, :-1].abs().max() <= 1e-6 * max(1.0, float(mine[:-1, :-1].abs().max()))
         at_origin = ((stored - mine) @ corner).abs().max() <= 1e-6 * self.frame.scale
         if not (linear_part and at_origin):
-            raise FormatError("'matrix' and 'model' must be the same map; they differ. Remove neither, edit neither")
+            raise FormatError(
+                "'matrix' and 'model' must be the same map; they differ, so the file was edited. Write it again"
+            )
 
     def _to_frame(self, points: Array) -> torch.Tensor:
         if points.ndim != 2 or points.shape[1] != self.dimension:
