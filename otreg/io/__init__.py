@@ -1,6 +1,7 @@
 """Files in, files out: the only door to parsers."""
 
 from otreg.io.atomic import atomic_write
+from otreg.io.fields import write_fields
 from otreg.io.formats import FormatInfo, formats
 from otreg.io.plain import file_hash, read_json, read_matrix, write_json, write_matrix
 from otreg.io.read import read_shape
@@ -14,6 +15,7 @@ __all__ = [
     "read_json",
     "read_matrix",
     "read_shape",
+    "write_fields",
     "write_json",
     "write_matrix",
     "write_shape",

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from otreg.errors import FormatError
+from otreg.io.numpy_files import npy_cannot_hold, npz_cannot_hold, read_npy, read_npz, write_npy, write_npz
 from otreg.io.obj import obj_cannot_hold, read_obj, write_obj
 from otreg.io.ply import ply_cannot_hold, read_ply, write_ply
 from otreg.io.table import read_table, table_cannot_hold, write_table
+from otreg.io.vtu import vtu_cannot_hold, write_vtu
 from otreg.shapes import Shape
 
 
@@ -44,6 +46,9 @@ CODECS: tuple[Codec, ...] = (
     Codec("ply", (".ply",), read_ply, write_ply, ply_cannot_hold),
     Codec("obj", (".obj",), read_obj, write_obj, obj_cannot_hold),
     Codec("table", (".csv", ".txt", ".xyz", ".pts", ".asc", ".tsv"), read_table, write_table, table_cannot_hold),
+    Codec("npy", (".npy",), read_npy, write_npy, npy_cannot_hold),
+    Codec("npz", (".npz",), read_npz, write_npz, npz_cannot_hold),
+    Codec("vtu", (".vtu",), None, write_vtu, vtu_cannot_hold),
 )
 BY_NAME: dict[str, Codec] = {codec.name: codec for codec in CODECS}
 BY_EXTENSION: dict[str, Codec] = {extension: codec for codec in CODECS for extension in codec.extensions}

@@ -7,6 +7,7 @@ only the ``v`` lines (and ``vn`` lines, when there is one normal per vertex and 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +147,7 @@ def _indices(statements: _Statements, defined: Integers, *, part: int) -> tuple[
     counts = np.array([len(words) for words in statements.words], dtype=np.int64)
     words = [word for line in statements.words for word in line]
     if any(b"/" in word for word in words[:1]) or any(b"/" in word for word in words):
-        words = [(word.split(b"/") + [b"", b""])[part] for word in words]
+        words = [[*word.split(b"/"), b"", b""][part] for word in words]
     elif part:
         return np.zeros(0, np.int64), counts
     if not words:
@@ -237,7 +238,7 @@ def _fresh(shape: Shape) -> bytes:
             offsets = np.arange(len(block) + 1) * block.indices.shape[1]
         words = [form.format(i) for i in (block.indices.reshape(-1) + 1).tolist()]
         bounds = offsets.tolist()
-        lines += [f"{keyword} {' '.join(words[a:b])}" for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+        lines += [f"{keyword} {' '.join(words[a:b])}" for a, b in pairwise(bounds)]
     return ("\n".join(lines) + "\n").encode("utf-8")
 
 

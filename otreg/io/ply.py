@@ -7,6 +7,7 @@ kept as records, in which writing replaces x, y, z and whatever attribute was gi
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -409,7 +410,7 @@ def _face_tables(face: Element, blocks: list[CellBlock], scalars: npt.NDArray[An
         else:
             sizes = np.diff(block.offsets)
             bounds = [0, *(np.flatnonzero(np.diff(sizes)) + 1).tolist(), len(sizes)]
-            runs = [(b - a, int(sizes[a])) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
+            runs = [(b - a, int(sizes[a])) for a, b in pairwise(bounds)]
         flat = block.indices.reshape(-1)
         begin = 0
         for count, size in runs:

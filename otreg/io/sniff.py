@@ -77,4 +77,6 @@ def _by_content(head: bytes, size: int, suffix: str) -> str | None:
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
     if re.match(rb"ply[ \t]*[\r\n]", text):
         return "ply"
+    if head.startswith(b"\x93NUMPY"):
+        return "npy"
     return None

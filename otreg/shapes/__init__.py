@@ -1,5 +1,16 @@
 """What a file holds: points, cells, attributes."""
 
+from otreg.shapes.describe import describe
 from otreg.shapes.shape import CELL_SIZES, CellBlock, CellKind, Points, Shape
+from otreg.shapes.triangles import triangles_of, vertex_normals
 
-__all__ = ["CELL_SIZES", "CellBlock", "CellKind", "Points", "Shape"]
+__all__ = [
+    "CELL_SIZES",
+    "CellBlock",
+    "CellKind",
+    "Points",
+    "Shape",
+    "describe",
+    "triangles_of",
+    "vertex_normals",
+]
