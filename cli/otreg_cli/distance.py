@@ -8,7 +8,16 @@ from typing import Any
 import click
 
 from otreg.config import DistanceConfig, load_settings
-from otreg_cli.options import PATH, debug_option, flag, given, json_option, settings_options, strict_option
+from otreg_cli.options import (
+    PATH,
+    debug_option,
+    flag,
+    given,
+    json_option,
+    reading_options,
+    settings_options,
+    strict_option,
+)
 
 
 @click.command("distance")
@@ -17,8 +26,11 @@ from otreg_cli.options import PATH, debug_option, flag, given, json_option, sett
 @settings_options(DistanceConfig)
 @json_option
 @strict_option
+@reading_options
 @debug_option
-def command(*, source: Path, target: Path, as_json: bool, strict: bool, **settings: Any) -> None:
+def command(
+    *, source: Path, target: Path, as_json: bool, strict: bool, reading: dict[str, Any], **settings: Any
+) -> None:
     """Say how far apart the shapes of the files SOURCE and TARGET are, as they lie.
 
     Prints the debiased Sinkhorn divergence for the cost |x - y|^2 / 2, with the interval that holds it.
@@ -26,10 +38,10 @@ def command(*, source: Path, target: Path, as_json: bool, strict: bool, **settin
     config = load_settings(DistanceConfig, given(settings), name=flag)
 
     from otreg.errors import NotConvergedError
-    from otreg.jobs import distance_files
+    from otreg.jobs import Reading, distance_files
     from otreg_cli.output import divergence_rows, print_json, print_rows, print_warnings
 
-    report = distance_files(source, target, config)
+    report = distance_files(source, target, config, reading=Reading(**reading))
     print_warnings(report.warnings)
     if as_json:
         print_json(report.record)

@@ -8,19 +8,20 @@ from typing import Any
 
 import click
 
-from otreg_cli.options import PATH, debug_option, json_option
+from otreg_cli.options import PATH, debug_option, json_option, reading_options
 
 
 @click.command("info")
 @click.argument("shape", type=PATH)
 @json_option
+@reading_options
 @debug_option
-def command(*, shape: Path, as_json: bool) -> None:
+def command(*, shape: Path, as_json: bool, reading: dict[str, Any]) -> None:
     """Say what is in the file SHAPE: counts, bounds, areas, defects and attributes."""
-    from otreg.jobs import describe_file
+    from otreg.jobs import Reading, describe_file
     from otreg_cli.output import print_json, print_rows, print_warnings
 
-    record = describe_file(shape)
+    record = describe_file(shape, reading=Reading(**reading))
     print_warnings(record["warnings"])
     if as_json:
         print_json(record)

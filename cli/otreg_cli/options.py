@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
@@ -55,6 +56,26 @@ def settings_options(schema: type[BaseModel]) -> Callable[[Command], Command]:
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that were given on the command line."""
     return {name: value for name, value in settings.items() if value is not None}
+
+
+def reading_options(command: Command) -> Command:
+    """Adds --format, --drop-invalid and --max-points, passed together as ``reading``, the arguments of jobs.Reading."""
+
+    @click.option("--format", metavar="NAME", help="Format of the input files, where their names do not tell.")
+    @click.option("--drop-invalid", is_flag=True, help="Leave out points that are not finite, with their cells.")
+    @click.option(
+        "--max-points",
+        type=click.IntRange(min=2),
+        default=200_000_000,
+        show_default=True,
+        metavar="COUNT",
+        help="Refuse files that claim more points.",
+    )
+    @functools.wraps(command)
+    def with_reading(*, format: str | None, drop_invalid: bool, max_points: int, **others: Any) -> Any:
+        return command(reading={"format": format, "drop_invalid": drop_invalid, "max_points": max_points}, **others)
+
+    return cast("Command", with_reading)
 
 
 def debug_option(command: Command) -> Command:

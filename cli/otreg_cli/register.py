@@ -15,6 +15,7 @@ from otreg_cli.options import (
     given,
     json_option,
     overwrite_option,
+    reading_options,
     settings_options,
     strict_option,
 )
@@ -37,6 +38,7 @@ from otreg_cli.options import (
 @strict_option
 @click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="Print one line per step on stderr.")
+@reading_options
 @debug_option
 def command(
     *,
@@ -49,6 +51,7 @@ def command(
     strict: bool,
     quiet: bool,
     verbose: bool,
+    reading: dict[str, Any],
     **settings: Any,
 ) -> None:
     """Move the shape of the file SOURCE onto that of TARGET.
@@ -59,7 +62,7 @@ def command(
     config = load_settings(RegisterConfig, given(settings), name=flag)
 
     from otreg.errors import NotConvergedError
-    from otreg.jobs import Outputs, register_files
+    from otreg.jobs import Outputs, Reading, register_files
     from otreg_cli.output import divergence_rows, print_json, print_rows, print_warnings
     from otreg_cli.progress import progress
 
@@ -67,7 +70,7 @@ def command(
         output_dir = Path(f"{source.stem}_to_{target.stem}")
     outputs = Outputs(directory=output_dir, shape=output, overwrite=overwrite)
     with progress(live=not quiet, lines=verbose and not quiet) as on_step:
-        report = register_files(source, target, config, outputs, on_step=on_step)
+        report = register_files(source, target, config, outputs, on_step=on_step, reading=Reading(**reading))
 
     if not quiet:
         print_warnings(report.warnings)

@@ -4,12 +4,14 @@ from otreg.jobs.apply import AppliedTransform, apply_transform
 from otreg.jobs.distance import distance_files
 from otreg.jobs.info import describe_file
 from otreg.jobs.outputs import Outputs
+from otreg.jobs.reading import Reading
 from otreg.jobs.register import JobReport, register_files
 
 __all__ = [
     "AppliedTransform",
     "JobReport",
     "Outputs",
+    "Reading",
     "apply_transform",
     "describe_file",
     "distance_files",

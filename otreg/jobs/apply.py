@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from otreg.errors import FormatError, InputError
-from otreg.io import read_json, read_shape, write_shape
+from otreg.io import read_json, write_shape
 from otreg.jobs.normals import moved_normals
 from otreg.jobs.outputs import check_outputs, check_writable_format
+from otreg.jobs.reading import Reading
 from otreg.models.transform import Transform
 from otreg.shapes import Shape
 
@@ -47,7 +48,7 @@ def moved_shape(shape: Shape, transform: Transform) -> Shape:
 
 
 def apply_transform(
-    transform_path: Path, shape_path: Path, out_path: Path, *, overwrite: bool = False
+    transform_path: Path, shape_path: Path, out_path: Path, *, overwrite: bool = False, reading: Reading = Reading()
 ) -> AppliedTransform:
     """Writes ``out_path``: the shape or the points of ``shape_path``, moved by the transform file ``transform_path``.
 
@@ -57,6 +58,6 @@ def apply_transform(
     check_outputs([out_path], inputs=[transform_path, shape_path], overwrite=overwrite)
     check_writable_format(out_path)
     transform = read_transform(transform_path)
-    shape = read_shape(shape_path)
+    shape = reading.shape(shape_path)
     write_shape(moved_shape(shape, transform), out_path, overwrite=overwrite)
     return AppliedTransform(path=out_path, points=len(shape.points), warnings=shape.warnings)

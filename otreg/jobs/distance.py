@@ -11,6 +11,7 @@ from otreg.config import DistanceConfig
 from otreg.jobs.divergence import Divergence
 from otreg.jobs.pair import measure_pair, read_pair, thread_limit
 from otreg.jobs.provenance import input_record, machine, versions
+from otreg.jobs.reading import Reading
 from otreg.transport import Sinkhorn
 
 
@@ -23,14 +24,16 @@ class DistanceReport:
     warnings: tuple[str, ...]
 
 
-def distance_files(source: Path, target: Path, config: DistanceConfig) -> DistanceReport:
+def distance_files(
+    source: Path, target: Path, config: DistanceConfig, *, reading: Reading = Reading()
+) -> DistanceReport:
     """The Sinkhorn divergence between the shapes of two files, as they lie, with its error interval.
 
     Raises InputFileError, FormatError or InputError about the files, ArgumentError about the settings.
     """
     started = perf_counter()
     with thread_limit(config.threads):
-        source_shape, target_shape = read_pair(source, target)
+        source_shape, target_shape = read_pair(source, target, reading)
         pair = measure_pair(source_shape, target_shape, config)
         scale = pair.frame.scale
         reach = config.reach_length

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from otreg.config import TransportConfig
 from otreg.errors import ArgumentError, InputError
-from otreg.io import read_shape
+from otreg.jobs.reading import Reading
 from otreg.measures import Frame, Measure
 from otreg.measures.from_shape import measure_from_shape
 from otreg.shapes import Shape
@@ -26,9 +26,9 @@ class Pair:
     target_measure: Measure
 
 
-def read_pair(source: Path, target: Path) -> tuple[Shape, Shape]:
+def read_pair(source: Path, target: Path, reading: Reading) -> tuple[Shape, Shape]:
     """The two shapes, of one dimension. Raises InputFileError, FormatError or InputError."""
-    source_shape, target_shape = read_shape(source), read_shape(target)
+    source_shape, target_shape = reading.shape(source), reading.shape(target)
     if source_shape.dimension != target_shape.dimension:
         raise InputError(
             f"{target}: both shapes must have the same number of coordinates; got {source_shape.dimension} in the "
@@ -59,7 +59,7 @@ def thread_limit(threads: int | None) -> Iterator[None]:
     import numba
     import torch
 
-    limit = int(numba.config.NUMBA_NUM_THREADS)
+    limit = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if threads > limit:
         raise ArgumentError(
             f"threads must be at most {limit}, the number of cores; got {threads}. Omit it for all of them"

@@ -24,6 +24,7 @@ from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
 from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
 from otreg.jobs.plain import plain
 from otreg.jobs.provenance import input_record, machine, versions
+from otreg.jobs.reading import Reading
 from otreg.models.transform import Transform
 from otreg.registration import Registration, RegistrationSettings, Step, register
 from otreg.shapes import Shape
@@ -53,6 +54,7 @@ def register_files(
     config: RegisterConfig,
     outputs: Outputs,
     *,
+    reading: Reading = Reading(),
     on_step: Callable[[Step], None] | None = None,
 ) -> JobReport:
     """Registers the shape of ``source`` onto that of ``target`` and writes the moved shape, the map and a report.
@@ -66,7 +68,7 @@ def register_files(
     check_outputs(files.values(), inputs=[source, target], overwrite=outputs.overwrite)
     check_writable_format(files["shape"])
     with thread_limit(config.threads):
-        source_shape, target_shape = read_pair(source, target)
+        source_shape, target_shape = read_pair(source, target, reading)
         _check_conversion(source_shape, files["shape"])
         read = perf_counter()
         pair = measure_pair(source_shape, target_shape, config)
