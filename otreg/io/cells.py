@@ -21,3 +21,28 @@ def blocks_of_lists(counts: Integers, items: Integers) -> list[CellBlock]:
         if (counts == size).all():
             return [CellBlock(kind, items.reshape(-1, size))]  # type: ignore[arg-type]
     return [CellBlock("polygon", items, np.concatenate([[0], np.cumsum(counts)]))]
+
+
+def segments_of_lists(counts: Integers, corners: Integers) -> list[CellBlock]:
+    """Polylines as one block of segments between neighbours; no block if there are none."""
+    if not len(corners):
+        return []
+    ends = np.zeros(len(corners), dtype=bool)
+    ends[np.cumsum(counts[counts > 0]) - 1] = True
+    begin = np.flatnonzero(~ends)
+    return [CellBlock("line", np.stack([corners[begin], corners[begin + 1]], axis=1))] if len(begin) else []
+
+
+def triangles_of_strips(counts: Integers, items: Integers) -> list[CellBlock]:
+    """Strips a b c d ... are the triangles abc, cbd, ...; -1 begins a new strip, and so does a new record."""
+    place = np.arange(len(items))
+    cut = items == -1
+    starts = np.zeros(len(items) + 1, dtype=bool)
+    starts[np.cumsum(counts) - counts] = True
+    starts[1:] |= cut
+    begin = np.maximum.accumulate(np.where(starts[:-1], place, 0))  # where the strip of each corner begins
+    k = place[(place - begin >= 2) & ~cut]
+    odd = (k - begin[k]) % 2 == 1
+    corners = np.stack([items[k - 2], items[k - 1], items[k]], axis=1)
+    corners[odd] = corners[odd][:, [1, 0, 2]]
+    return [CellBlock("triangle", corners)] if len(corners) else []

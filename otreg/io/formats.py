@@ -9,8 +9,12 @@ from pathlib import Path
 from otreg.errors import FormatError
 from otreg.io.numpy_files import npy_cannot_hold, npz_cannot_hold, read_npy, read_npz, write_npy, write_npz
 from otreg.io.obj import obj_cannot_hold, read_obj, write_obj
+from otreg.io.off import off_cannot_hold, read_off, write_off
+from otreg.io.pcd import pcd_cannot_hold, read_pcd, write_pcd
 from otreg.io.ply import ply_cannot_hold, read_ply, write_ply
+from otreg.io.stl import read_stl, stl_cannot_hold, write_stl
 from otreg.io.table import read_table, table_cannot_hold, write_table
+from otreg.io.vtk_legacy import read_vtk, vtk_cannot_hold, write_vtk
 from otreg.io.vtu import vtu_cannot_hold, write_vtu
 from otreg.shapes import Shape
 
@@ -45,9 +49,13 @@ class Codec:
 CODECS: tuple[Codec, ...] = (
     Codec("ply", (".ply",), read_ply, write_ply, ply_cannot_hold),
     Codec("obj", (".obj",), read_obj, write_obj, obj_cannot_hold),
+    Codec("off", (".off",), read_off, write_off, off_cannot_hold),
+    Codec("stl", (".stl",), read_stl, write_stl, stl_cannot_hold),
+    Codec("pcd", (".pcd",), read_pcd, write_pcd, pcd_cannot_hold),
     Codec("table", (".csv", ".txt", ".xyz", ".pts", ".asc", ".tsv"), read_table, write_table, table_cannot_hold),
     Codec("npy", (".npy",), read_npy, write_npy, npy_cannot_hold),
     Codec("npz", (".npz",), read_npz, write_npz, npz_cannot_hold),
+    Codec("vtk", (".vtk",), read_vtk, write_vtk, vtk_cannot_hold),
     Codec("vtu", (".vtu",), None, write_vtu, vtu_cannot_hold),
 )
 BY_NAME: dict[str, Codec] = {codec.name: codec for codec in CODECS}

@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
-from otreg.io.cells import blocks_of_lists
+from otreg.io.cells import blocks_of_lists, segments_of_lists
 from otreg.io.numbers import as_text
 from otreg.io.source import read_bytes
 from otreg.io.text_lines import TextLines, numbers_of
-from otreg.shapes import CellBlock, Shape
+from otreg.shapes import Shape
 
 Integers = npt.NDArray[np.int64]
 
@@ -54,7 +54,7 @@ def read_obj(path: Path) -> Shape:
     ends, sizes = _indices(_Statements(text, rows[b"l"]), defined, part=0)
     faces = _Statements(text, rows[b"f"])
     corners, counts = _indices(faces, defined, part=0)
-    blocks = [*_segments(ends, sizes), *blocks_of_lists(counts, corners)]
+    blocks = [*segments_of_lists(sizes, ends), *blocks_of_lists(counts, corners)]
     if len(counts) and counts.min() < 3:
         warnings.append(f"{int((counts < 3).sum())} faces have fewer than 3 corners; they count as area 0")
     normals = _normals_per_vertex(_Statements(text, rows[b"vn"]), faces, corners, len(points))
@@ -180,16 +180,6 @@ def _is_index(word: bytes) -> bool:
         return -(2**63) <= int(word) < 2**63
     except ValueError:
         return False
-
-
-def _segments(corners: Integers, counts: Integers) -> list[CellBlock]:
-    """Polylines as segments between neighbours."""
-    if not len(corners):
-        return []
-    ends = np.zeros(len(corners), dtype=bool)
-    ends[np.cumsum(counts[counts > 0]) - 1] = True
-    begin = np.flatnonzero(~ends)
-    return [CellBlock("line", np.stack([corners[begin], corners[begin + 1]], axis=1))] if len(begin) else []
 
 
 def _normals_per_vertex(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
-from otreg.io.cells import blocks_of_lists
+from otreg.io.cells import blocks_of_lists, triangles_of_strips
 from otreg.io.numbers import as_text, storage_dtype
 from otreg.io.ply_body import Records, read_binary, read_text, record_dtype
 from otreg.io.ply_header import ENCODINGS, NAMES, Element, Header, Property, parse_header
@@ -145,7 +145,7 @@ def _cells_of(elements: dict[str, Records]) -> tuple[tuple[CellBlock, ...], dict
         if name.lower() == "face" and indices is not None:
             found = blocks_of_lists(indices.counts, _integers(indices.items, name))
         elif name.lower() == "tristrips" and indices is not None:
-            found = _triangles_of_strips(indices.counts, _integers(indices.items, name))
+            found = triangles_of_strips(indices.counts, _integers(indices.items, name))
         elif name.lower() == "edge" and ends[0] is not None and ends[1] is not None:
             found = [CellBlock("line", np.stack([_integers(end, name) for end in ends if end is not None], axis=1))]
         found = [block for block in found if len(block)]
@@ -165,21 +165,6 @@ def _integers(values: npt.NDArray[Any], name: str) -> npt.NDArray[np.int64]:
     if values.dtype.kind == "f" and not (np.isfinite(values).all() and (values == np.rint(values)).all()):
         raise FormatError(f"element '{name}' must index points by whole numbers")
     return values.astype(np.int64)
-
-
-def _triangles_of_strips(counts: npt.NDArray[np.int64], items: npt.NDArray[np.int64]) -> list[CellBlock]:
-    """Strips a b c d ... are the triangles abc, cbd, ...; -1 begins a new strip, and so does a new record."""
-    place = np.arange(len(items))
-    cut = items == -1
-    starts = np.zeros(len(items) + 1, dtype=bool)
-    starts[np.cumsum(counts) - counts] = True
-    starts[1:] |= cut
-    begin = np.maximum.accumulate(np.where(starts[:-1], place, 0))  # where the strip of each corner begins
-    k = place[(place - begin >= 2) & ~cut]
-    odd = (k - begin[k]) % 2 == 1
-    corners = np.stack([items[k - 2], items[k - 1], items[k]], axis=1)
-    corners[odd] = corners[odd][:, [1, 0, 2]]
-    return [CellBlock("triangle", corners)] if len(corners) else []
 
 
 def _plain(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

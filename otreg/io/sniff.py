@@ -11,6 +11,7 @@ from pathlib import Path
 from otreg.errors import FormatError
 from otreg.io.formats import BY_EXTENSION, BY_NAME, Codec
 from otreg.io.source import read_bytes, regular_file
+from otreg.io.stl import HEADER, is_binary_stl
 
 HEAD = 4096  # bytes that are looked at
 
@@ -79,4 +80,14 @@ def _by_content(head: bytes, size: int, suffix: str) -> str | None:
         return "ply"
     if head.startswith(b"\x93NUMPY"):
         return "npy"
+    if text.startswith(b"# vtk DataFile Version"):
+        return "vtk"
+    if re.match(rb"(ST)?C?N?4?n?OFF\d*\s", text):
+        return "off"
+    if is_binary_stl(head, size) and size > HEADER:
+        return "stl"
+    if re.match(rb"solid\b[^\n]*\n\s*facet\s+normal", text, re.IGNORECASE):
+        return "stl"
+    if re.match(rb"(#[^\n]*\n)*\s*VERSION\s+\.?[0-9][^\n]*\n\s*(FIELDS|COLUMNS)\b", text):
+        return "pcd"
     return None
