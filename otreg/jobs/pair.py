@@ -9,6 +9,7 @@ from pathlib import Path
 
 from otreg.config import TransportConfig
 from otreg.errors import ArgumentError, InputError
+from otreg.jobs.device import device_named
 from otreg.jobs.reading import Reading
 from otreg.measures import Frame, Measure
 from otreg.measures.from_shape import measure_from_shape
@@ -38,13 +39,17 @@ def read_pair(source: Path, target: Path, reading: Reading) -> tuple[Shape, Shap
 
 
 def measure_pair(source: Shape, target: Shape, config: TransportConfig) -> Pair:
-    """The shapes as measures in the target's frame, the way the settings want them. Raises InputError."""
+    """The shapes as measures in the target's frame, the way and on the device that the settings want.
+
+    Raises InputError about the shapes, ArgumentError about the settings, ResourceError when there is no such device.
+    """
     frame = Frame.of(target.points)
-    source_measure, target_measure = (
-        measure_from_shape(shape, frame, sampling=config.sampling, weights=config.weights, seed=config.seed)
-        for shape in (source, target)
-    )
-    return Pair(source, target, frame, source_measure, target_measure)
+    device = device_named(config.device)
+    measures = []
+    for shape in (source, target):
+        measure = measure_from_shape(shape, frame, sampling=config.sampling, weights=config.weights, seed=config.seed)
+        measures.append(Measure(measure.points.to(device), measure.weights.to(device)))
+    return Pair(source, target, frame, *measures)
 
 
 @contextmanager

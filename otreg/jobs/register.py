@@ -17,8 +17,10 @@ import numpy as np
 import torch
 
 from otreg.config import Length, RegisterConfig
-from otreg.io import write_fields, write_json, write_matrix, write_shape
+from otreg.io import write_json, write_matrix, write_shape
+from otreg.io.fields import write_fields
 from otreg.jobs.apply import moved_shape
+from otreg.jobs.device import device_named
 from otreg.jobs.divergence import Divergence
 from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
 from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
@@ -64,6 +66,7 @@ def register_files(
     about the settings. Not converging is a status of the report.
     """
     started = perf_counter()
+    device_named(config.device)
     files = outputs.files(source, linear=config.models[-1] != "spline")
     check_outputs(files.values(), inputs=[source, target], overwrite=outputs.overwrite)
     check_writable_format(files["shape"])
@@ -188,7 +191,7 @@ def _fields(moved: Shape, *, pair: Pair, registration: Registration) -> dict[str
     a partner.
     """
     scale = pair.frame.scale
-    here = torch.as_tensor(pair.frame.to_frame(moved.points))
+    here = torch.as_tensor(pair.frame.to_frame(moved.points), device=pair.source_measure.points.device)
     last = registration.transport.at(here)
     return {
         "brenier_displacement": _array(last.displacement) * scale,
