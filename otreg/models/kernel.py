@@ -7,7 +7,7 @@ pairs (point, control) are visited in blocks of rows, in the derivative too, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -39,8 +39,8 @@ def slope_matrix(points: Tensor, controls: Tensor, widths: Widths) -> Tensor:
 
 def kernel_sum(points: Tensor, controls: Tensor, coefficients: Tensor, *, widths: Widths) -> Tensor:
     """(n, m): sum_k w_k K(x_i, c_k), differentiable once in the points and in the coefficients w, (k, m)."""
-    result: Tensor = _KernelSum.apply(points, controls, coefficients, widths)  # type: ignore[no-untyped-call]
-    return result
+    apply: Callable[..., Tensor] = _KernelSum.apply
+    return apply(points, controls, coefficients, widths)
 
 
 def kernel_sum_jacobian(points: Tensor, controls: Tensor, coefficients: Tensor, *, widths: Widths) -> Tensor:
@@ -85,11 +85,11 @@ class _KernelSum(torch.autograd.Function):
 
 def _gaussians(points: Tensor, controls: Tensor, factors: list[float], widths: Widths) -> Tensor:
     """(n, k): sum_j factors_j exp(-|x - c|^2 / (2 widths_j^2)), in three buffers."""
-    # -|x - c|^2 as one product of (n, d + 2) and (d + 2, k); round-off may make it positive, hence the clamp.
+    # -|x - c|^2 as one product of (n, d + 2) and (d + 2, k).
     one, one_k = points.new_ones(len(points), 1), controls.new_ones(len(controls), 1)
     left = torch.cat([2 * points, -points.square().sum(1, keepdim=True), -one], 1)
     right = torch.cat([controls, one_k, controls.square().sum(1, keepdim=True)], 1)
-    closeness = (left @ right.T).clamp_(max=0)
+    closeness = left @ right.T
     buffer, result = torch.empty_like(closeness), torch.zeros_like(closeness)
     for factor, width in zip(factors, widths, strict=True):
         torch.mul(closeness, 1 / (2 * width**2), out=buffer)

@@ -44,7 +44,7 @@ class Similarity(LinearModel):
         rotation = best_rotation(moments.cross, reference=self.matrix / scale, noise=moments.noise)
         overlap, variance = (rotation * moments.cross).sum(), moments.covariance.trace()
         # One point, or targets that ask for no scale > 0 at all (all equal): nothing determines s, so it stays.
-        if variance > moments.grain**2 and overlap > moments.noise:
+        if overlap > moments.noise:
             scale = overlap / variance
         return scale * rotation
 

@@ -119,7 +119,7 @@ class Transform:
             )
         model = model_from_dict(require(data, "model"))
         dimension = require(data, "dimension")
-        if isinstance(dimension, bool) or dimension != model.dimension:
+        if dimension != model.dimension:
             raise FormatError(f"'dimension' must be the model's, {model.dimension}; got {describe(dimension)}")
         frame = require(data, "frame")
         origin = tuple(read_vector(frame, "origin", length=model.dimension))
