@@ -73,8 +73,13 @@ def run(arguments: Sequence[str]) -> int:
         warnings.simplefilter("ignore")
     state = {"debug": False}
     try:
-        code = cli.main(args=list(arguments), prog_name="otreg", standalone_mode=False, obj=state)
+        # Not cli.main(): click would answer some exceptions itself, with exit codes of its own.
+        with cli.make_context("otreg", list(arguments), obj=state) as context:
+            cli.invoke(context)
         sys.stdout.flush()
+        code = 0
+    except click.exceptions.Exit as answered:  # --help and --version
+        code = answered.exit_code
     except BrokenPipeError:
         # The reader of the output (head, less) has seen enough. Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -89,7 +94,7 @@ def run(arguments: Sequence[str]) -> int:
             traceback.print_exc()
         message, code = explain(failure)
         click.echo(f"otreg: error: {message}", err=True)
-    return code if isinstance(code, int) else 0
+    return code
 
 
 def explain(failure: BaseException) -> tuple[str, int]:

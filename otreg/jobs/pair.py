@@ -43,7 +43,10 @@ def measure_pair(source: Shape, target: Shape, config: TransportConfig) -> Pair:
 
     Raises InputError about the shapes, ArgumentError about the settings, ResourceError when there is no such device.
     """
-    frame = Frame.of(target.points)
+    try:
+        frame = Frame.of(target.points)
+    except InputError as error:
+        raise InputError(f"{target.path}: {error}") from error
     device = device_named(config.device)
     measures = []
     for shape in (source, target):

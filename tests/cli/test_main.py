@@ -72,8 +72,8 @@ def test_version_is_the_package_s(otreg):
         (["distance", "a", "b", "--reach", "far"], "--reach must be a positive length"),
     ],
 )
-def test_wrong_usage_is_one_line_and_exit_code_2(otreg, arguments, part):
-    answer = otreg(*arguments)
+def test_wrong_usage_is_one_line_and_exit_code_2(otreg_here, arguments, part):
+    answer = otreg_here(*arguments)
     assert (answer.returncode, answer.stdout) == (2, "")
     assert answer.stderr.count("\n") == 1
     assert answer.stderr.startswith("otreg: error: ")

@@ -14,10 +14,11 @@ from otreg_cli.register import command as register
 @pytest.mark.parametrize(("command", "schema"), [(register, RegisterConfig), (distance, DistanceConfig)])
 def test_every_setting_has_one_flag_that_says_what_the_schema_says(command, schema):
     options = {option.name: option for option in command.params if isinstance(option, click.Option)}
+    values = command.make_context(command.name, ["a", "b"]).params
     for name, field in schema.model_fields.items():
         option = options[name]
         assert flag(name) in option.opts
-        assert option.default is None or not option.default, "defaults belong to the schema"
+        assert values[name] is None, "defaults belong to the schema"
         assert option.help.startswith(field.description)
         if typing.get_origin(field.annotation) is typing.Literal:
             assert tuple(option.type.choices) == typing.get_args(field.annotation)
