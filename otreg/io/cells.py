@@ -46,3 +46,11 @@ def triangles_of_strips(counts: Integers, items: Integers) -> list[CellBlock]:
     corners = np.stack([items[k - 2], items[k - 1], items[k]], axis=1)
     corners[odd] = corners[odd][:, [1, 0, 2]]
     return [CellBlock("triangle", corners)] if len(corners) else []
+
+
+def lists_of_block(block: CellBlock) -> Integers:
+    """The cells of a block as "k i_1 ... i_k", one after the other, as VTK stores them."""
+    if block.offsets is None:
+        m, k = block.indices.shape
+        return np.concatenate([np.full((m, 1), k), block.indices], axis=1).reshape(-1)
+    return np.insert(block.indices, block.offsets[:-1], np.diff(block.offsets))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from otreg.errors import FormatError
+from otreg.io.guarded import guarded
 from otreg.io.numpy_files import npy_cannot_hold, npz_cannot_hold, read_npy, read_npz, write_npy, write_npz
 from otreg.io.obj import obj_cannot_hold, read_obj, write_obj
 from otreg.io.off import off_cannot_hold, read_off, write_off
@@ -15,6 +16,7 @@ from otreg.io.ply import ply_cannot_hold, read_ply, write_ply
 from otreg.io.stl import read_stl, stl_cannot_hold, write_stl
 from otreg.io.table import read_table, table_cannot_hold, write_table
 from otreg.io.vtk_legacy import read_vtk, vtk_cannot_hold, write_vtk
+from otreg.io.vtp import write_vtp
 from otreg.io.vtu import vtu_cannot_hold, write_vtu
 from otreg.shapes import Shape
 
@@ -56,7 +58,14 @@ CODECS: tuple[Codec, ...] = (
     Codec("npy", (".npy",), read_npy, write_npy, npy_cannot_hold),
     Codec("npz", (".npz",), read_npz, write_npz, npz_cannot_hold),
     Codec("vtk", (".vtk",), read_vtk, write_vtk, vtk_cannot_hold),
-    Codec("vtu", (".vtu",), None, write_vtu, vtu_cannot_hold),
+    Codec("vtp", (".vtp",), guarded("read_pyvista", "pyvista"), write_vtp, vtk_cannot_hold, extra="vtk"),
+    Codec("vtu", (".vtu",), guarded("read_meshio:vtu", "meshio"), write_vtu, vtu_cannot_hold),
+    Codec("gltf", (".glb", ".gltf"), guarded("read_scene", "trimesh")),
+    Codec("3mf", (".3mf",), guarded("read_scene", "trimesh", "lxml", "networkx")),
+    Codec("gmsh", (".msh",), guarded("read_meshio:gmsh", "meshio")),
+    Codec("medit", (".mesh",), guarded("read_meshio:medit", "meshio")),
+    Codec("med", (".med",), guarded("read_meshio:med", "meshio", "h5py")),
+    Codec("xdmf", (".xdmf", ".xmf"), guarded("read_meshio:xdmf", "meshio")),
 )
 BY_NAME: dict[str, Codec] = {codec.name: codec for codec in CODECS}
 BY_EXTENSION: dict[str, Codec] = {extension: codec for codec in CODECS for extension in codec.extensions}

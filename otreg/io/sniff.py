@@ -42,7 +42,10 @@ def format_of(path: Path) -> tuple[Codec, tuple[str, ...]]:
     Raises InputFileError when it cannot be read, FormatError when it is no shape or of no known format.
     """
     head = head_of(path)
-    name = _by_content(head, regular_file(path), path.suffix.lower())
+    try:
+        name = _by_content(head, regular_file(path), path.suffix.lower())
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from None
     by_extension = BY_EXTENSION.get(path.suffix.lower())
     if name is None:
         if by_extension is not None:
@@ -73,6 +76,16 @@ def head_of(path: Path) -> bytes:
     return head
 
 
+def _xml_format(text: bytes) -> str | None:
+    root = re.search(rb"<VTKFile[^>]*\btype\s*=\s*[\"'](\w+)", text)
+    if root is None:
+        return "xdmf" if b"<Xdmf" in text else None
+    name = {b"PolyData": "vtp", b"UnstructuredGrid": "vtu"}.get(root.group(1))
+    if name is None:
+        raise FormatError(f"is a VTK file of {root.group(1).decode()}, not a shape")
+    return name
+
+
 def _by_content(head: bytes, size: int, suffix: str) -> str | None:
     """The name of the format that the first bytes show without doubt, or None."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -82,6 +95,16 @@ def _by_content(head: bytes, size: int, suffix: str) -> str | None:
         return "npy"
     if text.startswith(b"# vtk DataFile Version"):
         return "vtk"
+    if head.startswith(b"glTF"):
+        return "gltf"
+    if text.startswith(b"$MeshFormat"):
+        return "gmsh"
+    if text.startswith(b"MeshVersionFormatted"):
+        return "medit"
+    if head.startswith(b"PK\x03\x04") and suffix not in (".npz", ".3mf"):
+        raise FormatError("is an archive (zip); unpack it first")
+    if text.startswith(b"<"):
+        return _xml_format(text)
     if re.match(rb"(ST)?C?N?4?n?OFF\d*\s", text):
         return "off"
     if is_binary_stl(head, size) and size > HEADER:

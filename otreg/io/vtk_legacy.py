@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
-from otreg.io.cells import blocks_of_lists, segments_of_lists, triangles_of_strips
+from otreg.io.cells import blocks_of_lists, lists_of_block, segments_of_lists, triangles_of_strips
 from otreg.io.numbers import as_text, storage_dtype
 from otreg.io.source import read_bytes
 from otreg.shapes import CellBlock, Shape
@@ -159,6 +159,12 @@ class _Scanner:
             raise FormatError(f"{what}: a count must be a number >= 0; found {word[:40]!r}")
         return int(word)
 
+    def skip_metadata(self) -> None:
+        """Moves behind a METADATA section, which ends with an empty line."""
+        self.line()  # the rest of the keyword's own line
+        while self.line():
+            pass
+
     def array(self, kind: str, size: int, what: str) -> Block:
         """The next ``size`` numbers of the VTK type ``kind``."""
         code = TYPES.get(kind.lower())
@@ -228,8 +234,7 @@ def _read_sections(scanner: _Scanner) -> _Parts:
             tuples = scanner.count(keyword)
             into = parts.point_blocks if keyword == "POINT_DATA" else parts.cell_blocks
         elif keyword == "METADATA":
-            while scanner.line():  # ends with an empty line; the first one is the keyword's own
-                pass
+            scanner.skip_metadata()
         elif keyword == "FIELD":
             _read_field(scanner, into if into is not None else {}, parts)
         elif into is not None:
@@ -319,8 +324,7 @@ def _read_field(scanner: _Scanner, into: dict[str, Block], parts: _Parts) -> Non
     for _ in range(scanner.count("FIELD")):
         name = scanner.word()
         if name.upper() == "METADATA":
-            while scanner.line():
-                pass
+            scanner.skip_metadata()
             name = scanner.word()
         width, n = scanner.count(f"FIELD {name}"), scanner.count(f"FIELD {name}")
         kind = scanner.word()
@@ -386,7 +390,7 @@ def _fresh(shape: Shape) -> bytes:
     parts: list[bytes] = [f"# vtk DataFile Version 3.0\n{title}\nBINARY\nDATASET POLYDATA\n".encode()]
     parts += [f"POINTS {len(shape.points)} double\n".encode(), _encoded(shape.points, True), b"\n"]
     for keyword, kinds in (("LINES", ("line",)), ("POLYGONS", ("triangle", "quad", "polygon"))):
-        flat = [_lists(block) for block in shape.cells if block.kind in kinds and len(block)]
+        flat = [lists_of_block(block) for block in shape.cells if block.kind in kinds and len(block)]
         if flat:
             count = sum(len(block) for block in shape.cells if block.kind in kinds)
             values = np.concatenate(flat).astype(">i4")
@@ -401,11 +405,3 @@ def _fresh(shape: Shape) -> bytes:
             parts.append(f"{name} {width} {count} {NAMES[values.dtype.str[1:]]}\n".encode())
             parts += [_encoded(values, True), b"\n"]
     return b"".join(parts)
-
-
-def _lists(block: CellBlock) -> Array:
-    """The cells of a block as "k i_1 ... i_k", one after the other."""
-    if block.offsets is None:
-        m, k = block.indices.shape
-        return np.concatenate([np.full((m, 1), k), block.indices], axis=1).reshape(-1)
-    return np.insert(block.indices, block.offsets[:-1], np.diff(block.offsets))

@@ -1,0 +1,89 @@
+"""Other people's parsers, each run in a child process with limits on time and memory.
+
+They exit the interpreter on bad files, hang on short ones, or abort on absurd counts. Here a crash, an exit, a hang or
+an explosion of memory becomes one FormatError, and this process never loads them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from otreg.errors import FormatError, MissingDependencyError
+from otreg.io.numpy_files import read_npz
+from otreg.io.plain import read_json
+from otreg.io.source import regular_file
+from otreg.shapes import Shape
+
+SECONDS = 20.0  # for the start and the imports of the child, and small files
+SECONDS_PER_BYTE = 1e-6
+MEMORY = 4 << 30  # bytes of address space that imports and threads claim at most
+MEMORY_PER_BYTE = 60
+EXTRAS = {"pyvista": "vtk"}
+
+
+def guarded(parser: str, *packages: str) -> Callable[[Path], Shape]:
+    """A reader that runs ``otreg.io.foreign.PARSER`` in a child process; ``packages`` must be installed for it.
+
+    parser: the function's name; what follows a colon is its second argument.
+    """
+
+    def read(path: Path) -> Shape:
+        require(*packages)
+        return read_guarded(parser, path)
+
+    return read
+
+
+def require(*packages: str) -> None:
+    """Nothing, if the packages are installed; MissingDependencyError that names what to install if not."""
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            what = f"'otreg[{EXTRAS[package]}]'" if package in EXTRAS else package
+            raise MissingDependencyError(f"this format needs the package {package}; install it: pip install {what}")
+
+
+def read_guarded(parser: str, path: Path, *, seconds: float | None = None, memory: int | None = None) -> Shape:
+    """The shape that a foreign parser finds in a file, or FormatError, whatever the parser does.
+
+    seconds, memory: limits for the child, by default in proportion to the file's size; memory in bytes.
+    """
+    size = regular_file(path)
+    seconds = SECONDS + SECONDS_PER_BYTE * size if seconds is None else seconds
+    memory = MEMORY + MEMORY_PER_BYTE * size if memory is None else memory
+    with tempfile.TemporaryDirectory(prefix="otreg-") as folder:
+        answer = Path(folder) / "answer.json"
+        _run_child([parser, str(path.absolute()), folder, str(memory)], Path(folder), seconds)
+        if not answer.exists():
+            raise FormatError("made its parser stop without an answer; the file is damaged or asks for too much memory")
+        said = read_json(answer)
+        if "error" in said:
+            raise FormatError(said["error"])
+        shape = read_npz(Path(folder) / "shape.npz")
+    return replace(shape, comments=tuple(said["comments"]), warnings=tuple(said["warnings"]), native=None)
+
+
+def _run_child(arguments: list[str], folder: Path, seconds: float) -> None:
+    root = str(Path(__file__).parents[2])  # otreg must be found there, too, however it was found here
+    search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "otreg.io.guarded_child", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=seconds,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FormatError(
+            f"could not be parsed within {seconds:.0f} seconds; the file is damaged or far too large"
+        ) from error
