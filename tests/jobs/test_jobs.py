@@ -1,0 +1,153 @@
+"""Jobs as library functions: units, threads, refusals, and what is left behind when something fails."""
+
+import json
+
+import numba
+import numpy as np
+import pytest
+import torch
+
+from otreg.config import DistanceConfig, Length, RegisterConfig, load_settings
+from otreg.errors import ArgumentError, FormatError, InputError, OutputFileError
+from otreg.io import read_shape, write_json, write_shape
+from otreg.jobs import Outputs, Reading, apply_transform, describe_file, distance_files, register_files
+from otreg.jobs.pair import thread_limit
+from otreg.jobs.register import registration_settings
+from otreg.measures import Frame
+from otreg.models import Rigid, Transform
+from otreg.shapes import Shape
+
+
+def cloud(path, *, shift=(0.0, 0.0, 0.0), scale=1.0, n=200, d=3):
+    points = np.random.default_rng(0).standard_normal((n, d)) * np.array([3.0, 2.0, 1.0])[:d]
+    write_shape(Shape(points=(points + np.array(shift)[:d]) * scale), path)
+    return path
+
+
+def coarse(**values):
+    return load_settings(RegisterConfig, {"blur": "8%", "iterations": 3, **values})
+
+
+def test_lengths_become_fractions_of_the_diagonal_and_everything_else_is_passed_on():
+    config = coarse(models="rigid,spline", blur="0.5", reach="4%", stiffness=2e-3, control_points=7, seed=5)
+    settings = registration_settings(config, diagonal=50.0)
+    assert (settings.blur, settings.reach) == (pytest.approx(0.01), pytest.approx(0.04))
+    for name in ("models", "optimizer", "iterations", "tolerance", "seed", "device", "reduction"):
+        assert getattr(settings, name) == getattr(config, name)
+    assert (settings.stiffness, settings.control_points) == (2e-3, 7)
+
+
+def test_every_step_is_reported_while_it_happens(tmp_path):
+    source, target = cloud(tmp_path / "a.ply"), cloud(tmp_path / "b.ply", shift=(1.0, 0, 0))
+    steps = []
+    report = register_files(source, target, coarse(), Outputs(shape=tmp_path / "c.ply"), on_step=steps.append)
+    assert [step.index for step in steps] == [step["index"] for step in report.record["stages"][0]["steps"]]
+    assert len(steps) >= 1
+
+
+def test_a_shift_is_undone_and_the_divergence_is_left_in_file_units(tmp_path):
+    source, target = cloud(tmp_path / "a.ply"), cloud(tmp_path / "b.ply", shift=(0.0, 2.0, 0.0))
+    before = distance_files(source, target, DistanceConfig())
+    assert before.divergence.value == pytest.approx(2.0**2 / 2, rel=1e-4)
+    report = register_files(source, target, coarse(), Outputs(shape=tmp_path / "c.ply"))
+    assert np.abs(read_shape(tmp_path / "c.ply").points - read_shape(target).points).max() < 0.02
+    assert report.divergence.value < 1e-3
+    after = distance_files(tmp_path / "c.ply", target, load_settings(DistanceConfig, {"blur": "8%"}))
+    assert after.divergence.value == pytest.approx(report.divergence.value, abs=1e-4)
+
+
+def test_records_are_json(tmp_path):
+    source = cloud(tmp_path / "a.ply")
+    report = register_files(source, cloud(tmp_path / "b.ply"), coarse(), Outputs(directory=tmp_path / "out"))
+    assert json.loads(json.dumps(report.record, allow_nan=False)) == report.record
+    record = distance_files(source, source, DistanceConfig()).record
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+    description = describe_file(source)
+    assert json.loads(json.dumps(description, allow_nan=False)) == description
+
+
+def test_plane_shapes_are_registered_in_the_plane(tmp_path):
+    source, target = cloud(tmp_path / "a.csv", d=2), cloud(tmp_path / "b.csv", d=2, shift=(1.0, -1.0))
+    report = register_files(source, target, coarse(), Outputs(directory=tmp_path / "out"))
+    assert np.loadtxt(report.files["matrix"]).shape == (3, 3)
+    assert np.abs(read_shape(report.files["shape"]).points - read_shape(target).points).max() < 0.02
+
+
+def test_a_format_that_cannot_hold_the_shape_is_refused_before_the_work(tmp_path, sample_data):
+    steps = []
+    with pytest.raises(OutputFileError, match="cannot hold"):
+        register_files(
+            sample_data / "creature.ply",
+            sample_data / "creature_bent.ply",
+            coarse(),
+            Outputs(shape=tmp_path / "out.csv"),
+            on_step=steps.append,
+        )
+    assert steps == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_threads_are_limited_inside_and_restored_after_even_when_something_fails():
+    before = torch.get_num_threads(), numba.get_num_threads()
+    with pytest.raises(ZeroDivisionError), thread_limit(1):
+        assert (torch.get_num_threads(), numba.get_num_threads()) == (1, 1)
+        raise ZeroDivisionError
+    assert (torch.get_num_threads(), numba.get_num_threads()) == before
+    with pytest.raises(ArgumentError, match="threads must be at most"), thread_limit(100_000):
+        pytest.fail("the block must not run")
+
+
+def write_transform(path, d):
+    model = Rigid.start(torch.zeros(2, d, dtype=torch.float64), torch.ones(2, dtype=torch.float64))
+    theta = torch.linspace(0.1, 0.4, model.parameter_count, dtype=torch.float64)
+    transform = Transform(model.with_parameters(theta), Frame((100.0,) * d, 10.0))
+    write_json(path, transform.to_dict())
+    return transform
+
+
+def test_apply_keeps_map_coordinates_to_the_micrometre(tmp_path):
+    transform = write_transform(tmp_path / "t.json", 3)
+    source = cloud(tmp_path / "a.ply", shift=(5e5, 4e6, 100.0))
+    apply_transform(tmp_path / "t.json", source, tmp_path / "b.ply")
+    moved, before = read_shape(tmp_path / "b.ply").points, read_shape(source).points
+    matrix = transform.matrix()
+    exact = (before.astype(np.longdouble) @ matrix[:3, :3].T.astype(np.longdouble)) + matrix[:3, 3]
+    assert np.abs(moved - exact).max() < 1e-6
+
+
+def test_apply_refuses_points_of_another_dimension_with_both_numbers(tmp_path):
+    write_transform(tmp_path / "t.json", 2)
+    with pytest.raises(InputError, match=r"a\.ply: has 3 coordinates.*points of 2"):
+        apply_transform(tmp_path / "t.json", cloud(tmp_path / "a.ply"), tmp_path / "b.ply")
+    assert not (tmp_path / "b.ply").exists()
+
+
+def test_apply_refuses_to_write_over_its_inputs(tmp_path):
+    write_transform(tmp_path / "t.json", 3)
+    source = cloud(tmp_path / "a.ply")
+    for output in (source, tmp_path / "t.json"):
+        with pytest.raises(OutputFileError, match="also an input"):
+            apply_transform(tmp_path / "t.json", source, output, overwrite=True)
+
+
+def test_a_shape_is_no_transform(tmp_path):
+    source = cloud(tmp_path / "a.ply")
+    with pytest.raises(FormatError, match=r"a\.ply"):
+        apply_transform(source, source, tmp_path / "b.ply")
+
+
+def test_reading_choices_reach_the_reader(tmp_path):
+    (tmp_path / "points.dat").write_text("x,y,z\n0,0,0\nnan,0,0\n1,1,1\n")
+    with pytest.raises(InputError):
+        describe_file(tmp_path / "points.dat", reading=Reading(format="table"))
+    assert describe_file(tmp_path / "points.dat", reading=Reading(format="table", drop_invalid=True))["points"] == 2
+    with pytest.raises(InputError, match="--max-points"):
+        describe_file(tmp_path / "points.dat", reading=Reading(format="table", drop_invalid=True, max_points=1))
+
+
+def test_a_blur_in_file_units_means_the_same_as_its_share_of_the_diagonal(tmp_path):
+    source, target = cloud(tmp_path / "a.ply"), cloud(tmp_path / "b.ply", shift=(0.5, 0.3, 0.0))
+    diagonal = describe_file(target)["diagonal"]
+    share = distance_files(source, target, DistanceConfig(blur=Length(0.05, "diagonal")))
+    units = distance_files(source, target, DistanceConfig(blur=Length(0.05 * diagonal, "file")))
+    assert units.divergence.value == pytest.approx(share.divergence.value, rel=1e-9)
