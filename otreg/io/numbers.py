@@ -16,20 +16,22 @@ Floats = npt.NDArray[np.float64]
 ROUNDING_ALLOWED = 1e-6  # of the bounding box's diagonal
 
 
-def storage_dtype(points: Floats, declared: np.dtype[Any]) -> np.dtype[Any]:
-    """The dtype in which ``points`` (n, d) may be stored: ``declared`` if it is precise enough, else float64."""
-    if declared == np.float64:
+def storage_dtype(points: Floats, declared: np.dtype[Any], *, axis: int | None = None) -> np.dtype[Any]:
+    """The dtype in which points (n, d), or one axis of them, may be stored: ``declared``, or float64 for precision.
+
+    Floats are judged by all axes together, so that a file does not mix precisions; integers by the axis alone.
+    """
+    if declared == np.float64 or not points.size:
         return declared
     if declared.kind != "f":  # integer coordinates hold integers, and nothing else
+        stored = points if axis is None else points[:, axis]
         limits = np.iinfo(declared)
-        exact = (points == np.rint(points)).all() and points.min() >= limits.min and points.max() <= limits.max
+        exact = (stored == np.rint(stored)).all() and stored.min() >= limits.min and stored.max() <= limits.max
         return declared if exact else np.dtype(np.float64)
     with np.errstate(over="ignore"):
-        rounded = points.astype(declared).astype(np.float64)
+        error = np.abs(points.astype(declared).astype(np.float64) - points).max()
     diagonal = float(np.linalg.norm(np.ptp(points, axis=0)))
-    unchanged = bool((rounded == points).all())
-    close = bool(np.abs(rounded - points).max() <= ROUNDING_ALLOWED * diagonal)
-    return declared if unchanged or close else np.dtype(np.float64)
+    return declared if error <= ROUNDING_ALLOWED * diagonal else np.dtype(np.float64)
 
 
 def as_text(values: npt.NDArray[Any]) -> list[str]:

@@ -100,7 +100,7 @@ def write_npz(shape: Shape, path: Path) -> None:
         if len(axes) == 1:
             arrays[axes[0]] = _stored(shape.points, arrays[axes[0]].dtype)
         else:
-            arrays.update({a: _stored(shape.points[:, k : k + 1], arrays[a].dtype)[:, 0] for k, a in enumerate(axes)})
+            arrays.update({a: _stored(shape.points, arrays[a].dtype, axis=k) for k, a in enumerate(axes)})
     else:
         arrays = {"points": shape.points}
         for k, block in enumerate(shape.cells):
@@ -195,7 +195,7 @@ def _restored(shape: Shape, array: Array, axes: tuple[str, ...]) -> Array:
         order: Any = "F" if np.isfortran(array) else "C"
         return np.array(_stored(shape.points, array.dtype), order=order)
     columns = {name: array[name] for name in array.dtype.names or ()}
-    columns.update({a: _stored(shape.points[:, k : k + 1], array.dtype[a])[:, 0] for k, a in enumerate(axes)})
+    columns.update({a: _stored(shape.points, array.dtype[a], axis=k) for k, a in enumerate(axes)})
     columns.update({name: np.asarray(values) for name, values in shape.point_data.items()})
     table = np.empty(len(array), [(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
     for name, values in columns.items():
@@ -203,8 +203,10 @@ def _restored(shape: Shape, array: Array, axes: tuple[str, ...]) -> Array:
     return table
 
 
-def _stored(points: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
-    return points.astype(storage_dtype(points, dtype))
+def _stored(points: npt.NDArray[np.float64], dtype: np.dtype[Any], *, axis: int | None = None) -> Array:
+    """The points, or one axis of them, in the dtype that they had if it is precise enough."""
+    values = points if axis is None else points[:, axis]
+    return values.astype(storage_dtype(points, dtype, axis=axis))
 
 
 def _read_archive(path: Path) -> dict[str, Array]:

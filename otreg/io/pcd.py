@@ -210,8 +210,8 @@ def _read_text(data: bytes, header: PcdHeader) -> PcdNative:
 def _binary_bytes(native: PcdNative, new: dict[int, npt.NDArray[Any]], points: npt.NDArray[np.float64]) -> bytes:
     header = native.header
     dtypes = list(header.dtypes)
-    for k in header.axes:
-        dtypes[k] = storage_dtype(points, dtypes[k]).newbyteorder("<")
+    for axis, k in enumerate(header.axes):
+        dtypes[k] = storage_dtype(points, dtypes[k], axis=axis).newbyteorder("<")
     target = replace(header, dtypes=tuple(dtypes))
     assert native.records is not None
     records = np.empty(header.points, target.record)

@@ -201,7 +201,7 @@ def _new_columns(shape: Shape, native: PlyNative, element: Element) -> dict[str,
     stored = np.stack([native.vertices.scalars[a.name] for a in axes], axis=1).astype(np.float64)
     if not np.array_equal(stored, shape.points):
         for k, axis in enumerate(axes):
-            dtype = storage_dtype(shape.points, np.dtype(axis.type))
+            dtype = storage_dtype(shape.points, np.dtype(axis.type), axis=k)
             new[axis.name] = shape.points[:, k].astype(dtype)
     for name, values in shape.point_data.items():
         old = native.vertices.scalars.get(name)
@@ -277,10 +277,10 @@ def _ragged_bytes(target: Element, columns: dict[str, npt.NDArray[Any]], native:
         for column in target.properties:
             dtype = byte_order + column.type
             if column.count_type is None:
-                out += columns[column.name][i].astype(dtype).tobytes()
+                out += np.array(columns[column.name][i], dtype=dtype).tobytes()
                 continue
             lists, stop = native.vertices.lists[column.name], int(stops[column.name][i])
-            out += np.array(lists.counts[i]).astype(byte_order + column.count_type).tobytes()
+            out += np.array(lists.counts[i], dtype=byte_order + column.count_type).tobytes()
             out += lists.items[stop - int(lists.counts[i]) : stop].astype(dtype).tobytes()
     return bytes(out)
 
