@@ -57,11 +57,9 @@ def read_table(path: Path) -> Shape:
     delimiter = _delimiter(first)
     sample = [field for row in rows[:20] for field in split_fields(text.lines[row], delimiter)]
     decimal_comma = delimiter != b"," and any(DECIMAL_COMMA.match(field.strip()) for field in sample)
-    width = len(split_fields(first, delimiter))
+    width = len(names) if names is not None else len(split_fields(first, delimiter))
     table = None if decimal_comma else _plain_numbers(text, rows, delimiter, width)
-    fields = None if table is not None else _split_rows(text, rows, delimiter, names, width)
-    if names is not None and len(names) != width:
-        raise FormatError(f"line {rows[0] + 1}: has {width} values for the {len(names)} columns of the header")
+    fields = None if table is not None else _split_rows(text, rows, delimiter, width)
     numeric = [k for k in range(width) if fields is None or is_number(_point(fields[0][k], decimal_comma))]
     axes = _axes(names, numeric, width, path.suffix.lower())
     others = [k for k in range(width) if k not in axes]
@@ -169,7 +167,8 @@ def _delimiter(line: bytes) -> bytes:
     if b"\t" in bare:
         parts = bare.split(b"\t")
         if not any(part.strip().endswith(b",") for part in parts):
-            return b"\t" if any(b" " in part.strip() or b'"' in part for part in parts) else BLANK
+            # A blank inside a column of words is part of it; among numbers it is one more separator.
+            return b"\t" if any(len(p.split()) > 1 and not all(map(is_number, p.split())) for p in parts) else BLANK
     return b"," if b"," in bare else BLANK
 
 
@@ -184,11 +183,8 @@ def _plain_numbers(text: TextLines, rows: list[int], delimiter: bytes, width: in
     return table if table.shape == (len(rows), width) else None
 
 
-def _split_rows(
-    text: TextLines, rows: list[int], delimiter: bytes, names: list[str] | None, width: int
-) -> list[list[bytes]]:
+def _split_rows(text: TextLines, rows: list[int], delimiter: bytes, expected: int) -> list[list[bytes]]:
     fields = [split_fields(text.lines[row], delimiter) for row in rows]
-    expected = len(names) if names is not None else width
     for row, values in zip(rows, fields, strict=True):
         if len(values) != expected:
             hint = "; are these decimal commas?" if delimiter == b"," and len(values) == 2 * expected else ""
@@ -253,7 +249,7 @@ def _rewritten(shape: Shape, native: TableNative) -> bytes:
         old = native.read[name]
         if not (values is old or np.array_equal(values, old, equal_nan=old.dtype.kind == "f")):
             new[native.columns[name]] = np.asarray(values)
-    texts = {column: _fields(values, native.delimiter, native.decimal_comma) for column, values in new.items()}
+    texts = {column: _fields(values, native.decimal_comma) for column, values in new.items()}
     lines = list(native.text.lines)
     separator = native.delimiter or (b"\t" if b"\t" in lines[native.rows[0]] else b" ")
     for i, row in enumerate(native.rows):
@@ -265,11 +261,10 @@ def _rewritten(shape: Shape, native: TableNative) -> bytes:
     return b"\n".join(lines)
 
 
-def _fields(values: npt.NDArray[Any], delimiter: bytes, decimal_comma: bool) -> list[str]:
-    """The texts of a column; text is quoted where it holds the delimiter."""
+def _fields(values: npt.NDArray[Any], decimal_comma: bool = False) -> list[str]:
+    """The texts of a column; text is quoted where it holds anything that could be taken for a delimiter."""
     if values.dtype.kind in "US":
-        special = [delimiter.decode()] if delimiter else [" ", "\t"]
-        return [f'"{v}"' if v == "" or any(s in v for s in special) else v for v in values.astype(str).tolist()]
+        return [f'"{v}"' if v == "" or any(c in v for c in " ,;\t#") else v for v in values.astype(str).tolist()]
     texts = as_text(values.astype(np.int64) if values.dtype == bool else values)
     return [text.replace(".", ",") for text in texts] if decimal_comma else texts
 
@@ -281,6 +276,6 @@ def _fresh(shape: Shape, suffix: str) -> bytes:
     columns.update({name: np.asarray(values) for name, values in shape.point_data.items()})
     lines = ["# " + " ".join(comment.split()) for comment in shape.comments]
     if shape.point_data or delimiter:
-        lines.append(separator.join(_fields(np.array(list(columns)), delimiter, False)))
-    lines += map(separator.join, zip(*(_fields(v, delimiter, False) for v in columns.values()), strict=True))
+        lines.append(separator.join(_fields(np.array(list(columns)))))
+    lines += map(separator.join, zip(*(_fields(v) for v in columns.values()), strict=True))
     return ("\n".join(lines) + "\n").encode()
