@@ -23,6 +23,11 @@ class Anderson:
         self._residuals: list[torch.Tensor] = []
         self._images: list[torch.Tensor] = []
 
+    @property
+    def active(self) -> bool:
+        """True when the last step used the past; False when it was a plain one."""
+        return bool(self._residuals)
+
     def step(self, x: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
         """The next iterate after x with G(x) = image; (n,) float64 each."""
         residual = image - x

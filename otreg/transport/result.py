@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
+from otreg.errors import ArgumentError
 from otreg.measures import Measure
-from otreg.transport.pyramid import Pyramid
+from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.reductions.base import Potential, Reduction
-from otreg.transport.solver import Rules, Solution, extend, solve_self
+from otreg.transport.solver import Rules, Solution, extend, refine, solve_self
 
 # A point whose mass stays almost wholly behind has no reliable direction: its displacement is damped, not amplified.
 _SMALLEST_MATCHED_SHARE = 0.03
@@ -26,19 +29,42 @@ class BrenierMap:
     potential: torch.Tensor
 
 
+@dataclass(frozen=True)
+class WarmStart:
+    """Potentials at the points of two measures, in their order, from which a nearby problem starts.
+
+    source_points, target_points: (n, d), (m, d) where they hold; source, target: cross potentials f, g; source_self:
+    the source's self potential, None if it was never needed.
+    """
+
+    source_points: torch.Tensor
+    target_points: torch.Tensor
+    source: Potential
+    target: Potential
+    source_self: Potential | None
+
+
 class PreparedMeasure:
     """A measure with its pyramid and, once asked for, its self potentials: build once, use in many problems."""
 
-    def __init__(self, measure: Measure, rules: Rules, reduction: Reduction) -> None:
+    def __init__(
+        self, measure: Measure, rules: Rules, reduction: Reduction, self_start: Potential | None = None
+    ) -> None:
+        """self_start: a guess of the self potential at the measure's points, in their order."""
         self.measure = measure
         self.rules = rules
         self.reduction = reduction
         self.pyramid: Pyramid = reduction.pyramid(measure, rules.cell * rules.blur)
+        self._self_start = None if self_start is None else self.sorted(self_start)
+
+    def sorted(self, potential: Potential) -> Potential:
+        """A potential at the measure's points, in the order of the pyramid's points."""
+        return potential.map(self.pyramid.from_measure_order)
 
     @cached_property
     def self_solution(self) -> Solution:
         """Potential and value of OT_eps(measure, measure)."""
-        return solve_self(self.pyramid, self.rules, self.reduction)
+        return solve_self(self.pyramid, self.rules, self.reduction, self._self_start)
 
     @cached_property
     def self_extension(self) -> Potential:
@@ -156,12 +182,12 @@ class Transport:
     @cached_property
     def source_map(self) -> BrenierMap:
         """The map that moves the source towards the target, at every point of the source measure."""
-        return self._map(self._source, self._source_extension)
+        return self._map_of(self._source, self._source_extension, -self._shift)
 
     @cached_property
     def target_map(self) -> BrenierMap:
         """The map that moves the target towards the source, at every point of the target measure."""
-        return self._map(self._target, self._target_extension)
+        return self._map_of(self._target, self._target_extension, self._shift)
 
     @property
     def displacement(self) -> torch.Tensor:
@@ -193,55 +219,97 @@ class Transport:
         """(dS/dpoints (m, d), dS/dweights (m,)) of the target."""
         return self._gradient(self._target, self._target_extension)
 
+    def at(self, points: torch.Tensor) -> BrenierMap:
+        """The map at any points of space: (k, d), by the closed-form extension of the potentials.
+
+        A point moves like source mass that sits there. Raises ArgumentError when d is not the measures' dimension.
+        """
+        source = self._source
+        d = source.measure.dimension
+        if points.ndim != 2 or points.shape[1] != d:
+            raise ArgumentError(f"points must be (k, {d}); got shape {tuple(points.shape)}.")
+        if torch.equal(points, source.measure.points):
+            return self.source_map
+        weights = torch.full_like(points[:, 0], 1 / len(points))
+        pyramid = source.reduction.pyramid(Measure(points, weights), self._rules.cell * self._rules.blur)
+        cross, own = self._cross, source.self_solution
+        extended = [
+            self._extend_to(pyramid.levels[0], source.pyramid.levels[k], f, columns, g)
+            for k, f, columns, g in (
+                (cross.source_level, cross.f, self._target.pyramid.levels[cross.target_level], cross.g),
+                (own.source_level, own.f, source.pyramid.levels[own.source_level], own.f),
+            )
+        ]
+        return self._map(pyramid, extended[0], extended[1], d, -self._shift)
+
+    def _extend_to(self, points: Cloud, known: Cloud, f: Potential, columns: Cloud, g: Potential) -> Potential:
+        """softmin of g at new points; its guess is the tangent bound from the nearest point where f is known."""
+        _, nearest = cKDTree(known.points.cpu().numpy()).query(points.points.cpu().numpy(), workers=-1)
+        near = torch.from_numpy(np.asarray(nearest)).to(points.points.device)
+        guess = f.map(lambda values: values[near]).moved(known.points[near], points.points)
+        rules = self._rules
+        coupling = self._source.reduction.couple(
+            points, columns, guess, g, eps=rules.eps, damping=rules.damping, cut=rules.cut
+        )
+        return coupling.rows(rules.damping * g.values, guess, moments=True)
+
     @property
-    def warm_start(self) -> tuple[Potential, Potential]:
-        """Potentials at the points of both measures, in their order, to start a nearby problem from."""
-        return self._in_measure_order(self._source, self._source_guess), self._in_measure_order(
-            self._target, self._target_guess
+    def warm_start(self) -> WarmStart:
+        """What a nearby problem between as many points can start from."""
+        source, target, cross = self._source, self._target, self._cross
+        own = source.__dict__.get("self_solution")  # only if it is there: it is not worth a solve
+        return WarmStart(
+            source_points=source.measure.points,
+            target_points=target.measure.points,
+            source=_at_points(source.pyramid, cross.f, cross.source_level),
+            target=_at_points(target.pyramid, cross.g, cross.target_level),
+            source_self=None if own is None else _at_points(source.pyramid, own.f, own.source_level),
         )
 
-    @property
-    def _source_guess(self) -> Potential:
-        return _to_points(self._source.pyramid, self._cross.f, self._cross.source_level)
+    @cached_property
+    def _shift(self) -> float:
+        """Balanced potentials are known up to (F + s, G - s): the s that makes <a, F> = <b, G>."""
+        if self._rules.relaxation.rho is not None:
+            return 0.0
+        halves = []
+        for side, level, potential in (
+            (self._source, self._cross.source_level, self._cross.f),
+            (self._target, self._cross.target_level, self._cross.g),
+        ):
+            weights = side.pyramid.levels[level].weights
+            halves.append(float((weights * (potential.values - side.self_solution.f.values)).sum() / weights.sum()))
+        return (halves[0] - halves[1]) / 2
 
-    @property
-    def _target_guess(self) -> Potential:
-        return _to_points(self._target.pyramid, self._cross.g, self._cross.target_level)
-
-    def _in_measure_order(self, side: PreparedMeasure, potential: Potential) -> Potential:
-        return Potential(side.pyramid.to_measure_order(potential.values), side.pyramid.to_measure_order(potential.image))
+    def _map_of(self, side: PreparedMeasure, cross: Potential, shift: float) -> BrenierMap:
+        return self._map(side.pyramid, cross, side.self_extension, side.measure.dimension, shift)
 
     def _pieces(
-        self, side: PreparedMeasure, cross: Potential
+        self, pyramid: Pyramid, cross: Potential, own: Potential
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Damped potentials f_ab and f_aa, kept shares m_ab and m_aa, and m_aa (T_aa - x) - m_ab (T_ab - x)."""
-        relaxation = self._rules.relaxation
-        damping = relaxation.damping(self._rules.eps)
-        own = side.self_extension
-        points = side.pyramid.levels[0].points
+        """Damped potentials f_ab and f_aa, kept shares m_ab and m_aa, and m_ab (x - T_ab) - m_aa (x - T_aa)."""
+        relaxation, damping = self._rules.relaxation, self._rules.damping
+        points = pyramid.levels[0].points
         f, f_own = damping * cross.values, damping * own.values
         kept, kept_own = relaxation.kept(f), relaxation.kept(f_own)
-        pull = kept[:, None] * (points - cross.image) - kept_own[:, None] * (points - own.image)
-        return f, f_own, kept, kept_own, pull
+        gradient = kept[:, None] * (points - cross.image) - kept_own[:, None] * (points - own.image)
+        return f, f_own, kept, kept_own, gradient
 
-    def _map(self, side: PreparedMeasure, cross: Potential) -> BrenierMap:
-        f, f_own, kept, _, pull = self._pieces(side, cross)
+    def _map(self, pyramid: Pyramid, cross: Potential, own: Potential, d: int, shift: float) -> BrenierMap:
+        f, f_own, kept, _, gradient = self._pieces(pyramid, cross, own)
         floor = _SMALLEST_MATCHED_SHARE * kept.max()
-        displacement = -pull / torch.maximum(kept, floor)[:, None]
-        order = side.pyramid.to_measure_order
-        d = side.measure.dimension
-        return BrenierMap(order(displacement)[:, :d].contiguous(), order(kept), order(f - f_own))
+        displacement = -gradient / torch.maximum(kept, floor)[:, None]
+        order = pyramid.to_measure_order
+        return BrenierMap(order(displacement)[:, :d].contiguous(), order(kept), order(f - f_own + shift))
 
     def _gradient(self, side: PreparedMeasure, cross: Potential) -> tuple[torch.Tensor, torch.Tensor]:
-        f, f_own, kept, kept_own, pull = self._pieces(side, cross)
+        f, f_own, kept, kept_own, gradient = self._pieces(side.pyramid, cross, side.self_extension)
         rho, eps = self._rules.relaxation.rho, self._rules.eps
         weights = f - f_own if rho is None else (rho + eps) * (kept_own - kept)
-        points = side.pyramid.levels[0].weights[:, None] * pull
+        points = side.pyramid.levels[0].weights[:, None] * gradient
         order = side.pyramid.to_measure_order
         return order(points)[:, : side.measure.dimension].contiguous(), order(weights)
 
 
-def _to_points(pyramid: Pyramid, potential: Potential, level: int) -> Potential:
-    for k in range(level, 0, -1):
-        potential = potential.at(pyramid.levels[k], pyramid.levels[k - 1])
-    return potential
+def _at_points(pyramid: Pyramid, potential: Potential, level: int) -> Potential:
+    """First-order extension to the measure's points, in its order."""
+    return refine(pyramid, potential, level, 0).map(pyramid.to_measure_order)

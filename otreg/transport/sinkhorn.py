@@ -6,12 +6,13 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+import torch
+
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
-from otreg.transport.reductions import select_reduction
-from otreg.transport.reductions.base import Potential
+from otreg.transport.reductions import Potential, select_reduction
 from otreg.transport.relaxation import Relaxation
-from otreg.transport.result import PreparedMeasure, Transport
+from otreg.transport.result import PreparedMeasure, Transport, WarmStart
 from otreg.transport.solver import Rules, solve_cross
 
 
@@ -52,23 +53,27 @@ class Sinkhorn:
         if self.max_iterations < 1:
             raise ArgumentError(f"max_iterations must be at least 1; got {self.max_iterations}.")
 
-    def prepare(self, measure: Measure) -> PreparedMeasure:
-        """The measure with its pyramid and, on demand, its self potentials, to be used in several problems."""
-        return PreparedMeasure(measure, self._rules, select_reduction(self.reduction, measure))
+    def prepare(self, measure: Measure, *, self_start: Potential | None = None) -> PreparedMeasure:
+        """The measure with its pyramid and, on demand, its self potentials, to be used in several problems.
+
+        self_start: a guess of the self potential, e.g. that of ``Transport.warm_start``.
+        """
+        return PreparedMeasure(measure, self._rules, select_reduction(self.reduction, measure), self_start)
 
     def __call__(
         self,
         source: Measure | PreparedMeasure,
         target: Measure | PreparedMeasure,
         *,
-        warm_start: tuple[Potential, Potential] | None = None,
+        warm_start: WarmStart | None = None,
     ) -> Transport:
         """Solve the problem between two measures of the same dimension and mass (any masses with a reach).
 
         warm_start: ``Transport.warm_start`` of a nearby problem with as many points; skips the annealing. Not reaching
         the tolerance is a status of the answer, not an error.
         """
-        source = source if isinstance(source, PreparedMeasure) else self.prepare(source)
+        if not isinstance(source, PreparedMeasure):
+            source = self.prepare(source, self_start=None if warm_start is None else warm_start.source_self)
         target = target if isinstance(target, PreparedMeasure) else self.prepare(target)
         a, b = source.measure, target.measure
         if a.dimension != b.dimension:
@@ -80,8 +85,10 @@ class Sinkhorn:
             )
         start = None
         if warm_start is not None:
-            f, g = warm_start
-            start = (_sorted(source, f), _sorted(target, g))
+            start = (
+                source.sorted(_moved(warm_start.source, warm_start.source_points, a)),
+                target.sorted(_moved(warm_start.target, warm_start.target_points, b)),
+            )
         cross = solve_cross(source.pyramid, target.pyramid, self._rules, source.reduction, start)
         return Transport(source, target, cross)
 
@@ -100,6 +107,10 @@ class Sinkhorn:
         )
 
 
-def _sorted(side: PreparedMeasure, potential: Potential) -> Potential:
-    order = side.pyramid.from_measure_order
-    return Potential(order(potential.values), order(potential.image))
+def _moved(potential: Potential, origin: torch.Tensor, measure: Measure) -> Potential:
+    """A potential that was found at the points ``origin``, as a guess at the points of the measure."""
+    n, known = len(measure), potential.image.shape[1]  # points, coordinates (padded to 3 by some reductions)
+    if len(origin) != n:
+        raise ArgumentError(f"a warm start needs as many points as before; got {n}, had {len(origin)}.")
+    old, new = (torch.nn.functional.pad(p.double(), (0, known - p.shape[1])) for p in (origin, measure.points))
+    return potential.moved(old, new)

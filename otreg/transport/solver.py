@@ -56,6 +56,10 @@ class Rules:
     def eps(self) -> float:
         return self.blur**2
 
+    @property
+    def damping(self) -> float:
+        return self.relaxation.damping(self.eps)
+
 
 @dataclass(frozen=True)
 class Solution:
@@ -99,10 +103,10 @@ def solve_cross(
             f, g, sweeps = _accelerate_cross(x, y, f, g, rules, reduction)
             iterations += sweeps
             coarse_value = dual_value(_final_plan(x, y, f, g, rules, reduction)[0], rules.relaxation)
-            f, g = _refine(source, f, k, fine[0]), _refine(target, g, l, fine[1])
+            f, g = refine(source, f, k, fine[0]), refine(target, g, l, fine[1])
     else:
-        f = Potential(*(source.coarsen(t, fine[0]) for t in (warm_start[0].values, warm_start[0].image)))
-        g = Potential(*(target.coarsen(t, fine[1]) for t in (warm_start[1].values, warm_start[1].image)))
+        f = warm_start[0].map(lambda values: source.coarsen(values, fine[0]))
+        g = warm_start[1].map(lambda values: target.coarsen(values, fine[1]))
     x, y = source.levels[fine[0]], target.levels[fine[1]]
     f, g, sweeps = _accelerate_cross(x, y, f, g, rules, reduction)
     plan, f, g, marginal_error, coupling = _final_plan(x, y, f, g, rules, reduction)
@@ -120,19 +124,26 @@ def solve_cross(
     )
 
 
-def solve_self(measure: Pyramid, rules: Rules, reduction: Reduction) -> Solution:
-    """The symmetric potential of a measure with itself: local, so it needs no annealing."""
+def solve_self(
+    measure: Pyramid, rules: Rules, reduction: Reduction, warm_start: Potential | None = None
+) -> Solution:
+    """The symmetric potential of a measure with itself: local, so it needs no annealing.
+
+    warm_start: a guess on ``levels[0]``.
+    """
     level = measure.level(rules.cell * rules.blur)
     coarse_level = measure.level(rules.path_cell * rules.blur)
     coarse_value = None
     iterations = 0
     f: Potential | None = None
-    if coarse_level != level:
+    if warm_start is not None:
+        f = warm_start.map(lambda values: measure.coarsen(values, level))
+    elif coarse_level != level:
         cloud = measure.levels[coarse_level]
         f, iterations = _accelerate_self(cloud, None, rules, reduction)
         plan, f, _, _ = _final_self_plan(cloud, f, rules, reduction)
         coarse_value = dual_value(plan, rules.relaxation)
-        f = _refine(measure, f, coarse_level, level)
+        f = refine(measure, f, coarse_level, level)
     cloud = measure.levels[level]
     f, sweeps = _accelerate_self(cloud, f, rules, reduction)
     plan, f, marginal_error, coupling = _final_self_plan(cloud, f, rules, reduction)
@@ -153,10 +164,11 @@ def solve_self(measure: Pyramid, rules: Rules, reduction: Reduction) -> Solution
 def extend(
     rows: Pyramid, level: int, f: Potential, columns: Cloud, g: Potential, rules: Rules, reduction: Reduction
 ) -> Potential:
-    """f at the points of ``rows.levels[0]``, by the closed form softmin of g (before any damping), with barycentres."""
+    """f at the points of ``rows.levels[0]``, by the closed form softmin of g, with barycentres."""
     cloud = rows.levels[0]
-    guess = _refine(rows, f, level, 0)
-    return reduction.couple(cloud, columns, guess, g, rules.eps, rules.cut).rows(g.values, guess, moments=True)
+    guess = refine(rows, f, level, 0)
+    coupling = _couple(cloud, columns, guess, g, rules, reduction)
+    return coupling.rows(rules.damping * g.values, guess, moments=True)
 
 
 def infinite_blur_potentials(source: Cloud, target: Cloud, relaxation: Relaxation) -> tuple[Potential, Potential]:
@@ -195,41 +207,40 @@ def _anneal(
         eps = blur**2
         cell = rules.path_cell * blur
         finer = source.level(cell), target.level(cell)
-        f, g = _refine(source, f, k, finer[0]), _refine(target, g, l, finer[1])
+        f, g = refine(source, f, k, finer[0]), refine(target, g, l, finer[1])
         k, l = finer
         x, y = source.levels[k], target.levels[l]
-        coupling = reduction.couple(x, y, f, g, eps, rules.cut)
         damping = relaxation.damping(eps)
-        f = _towards(x, f, coupling.rows(g.values, f, moments=True), omega, damping)
-        shift = relaxation.best_shift(f.values, g.values, x.weights, y.weights)
-        f, g = replace(f, values=f.values + shift), replace(g, values=g.values - shift)
-        g = _towards(y, g, coupling.columns(f.values, g, moments=True), omega, damping)
+        coupling = reduction.couple(x, y, f, g, eps=eps, damping=damping, cut=rules.cut)
+        f = _towards(f, coupling.rows(damping * g.values, f, moments=True), omega)
+        seen = damping * f.values
+        seen = seen + relaxation.best_shift(seen, damping * g.values, x.weights, y.weights)
+        g = _towards(g, coupling.columns(seen, g, moments=True), omega)
     cell = rules.path_cell * rules.blur
     finest = source.level(cell), target.level(cell)
-    return finest, _refine(source, f, k, finest[0]), _refine(target, g, l, finest[1]), len(blurs) - 1
+    return finest, refine(source, f, k, finest[0]), refine(target, g, l, finest[1]), len(blurs) - 1
 
 
 def _accelerate_cross(
     source: Cloud, target: Cloud, f: Potential, g: Potential, rules: Rules, reduction: Reduction
 ) -> tuple[Potential, Potential, int]:
     """Gauss-Seidel sweeps at the last blur with Anderson acceleration of g -> f -> g."""
-    eps, relaxation = rules.eps, rules.relaxation
-    damping = relaxation.damping(eps)
+    damping, relaxation = rules.damping, rules.relaxation
     # One plain sweep with barycentres first: it renews what the search for active blocks relies on.
-    coupling = reduction.couple(source, target, f, g, eps, rules.cut)
-    f = _towards(source, f, coupling.rows(g.values, f, moments=True), 1.0, damping)
-    g = _towards(target, g, coupling.columns(f.values, g, moments=True), 1.0, damping)
-    coupling = reduction.couple(source, target, f, g, eps, rules.cut)
+    coupling = _couple(source, target, f, g, rules, reduction)
+    f = coupling.rows(damping * g.values, f, moments=True)
+    g = coupling.columns(damping * f.values, g, moments=True)
+    coupling = _couple(source, target, f, g, rules, reduction)
     row = f
 
-    def sweep(values: torch.Tensor, coupling: Coupling) -> tuple[torch.Tensor, float]:
+    def sweep(values: torch.Tensor) -> torch.Tensor:
         nonlocal row
-        new_row = damping * coupling.rows(values, row, moments=False).values
-        row = replace(row, values=new_row + relaxation.best_shift(new_row, values, source.weights, target.weights))
-        new = damping * coupling.columns(row.values, replace(g, values=values), moments=False).values
-        return new, _marginal_error(values, new, target.weights, eps, relaxation)
+        row = coupling.rows(damping * values, row, moments=False)
+        seen = damping * row.values
+        seen = seen + relaxation.best_shift(seen, damping * values, source.weights, target.weights)
+        return coupling.columns(seen, replace(g, values=values), moments=False).values
 
-    values, sweeps = _fixed_point(g.values, sweep, coupling, target.weights, rules)
+    values, sweeps = _fixed_point(g.values, sweep, coupling, target, rules, share=1.0)
     return row, replace(g, values=values), sweeps + 1
 
 
@@ -237,42 +248,47 @@ def _accelerate_self(
     cloud: Cloud, f: Potential | None, rules: Rules, reduction: Reduction
 ) -> tuple[Potential, int]:
     """The averaged symmetric iteration f <- (f + softmin f) / 2, accelerated; from zero when there is no guess."""
-    eps, relaxation = rules.eps, rules.relaxation
-    damping = relaxation.damping(eps)
+    damping = rules.damping
     if f is None:
         f = Potential(torch.zeros_like(cloud.weights), cloud.points)
-        coupling = reduction.couple(cloud, cloud, f, f, eps, rules.cut + _SELF_HEADROOM)
-        f = _towards(cloud, f, coupling.rows(f.values, f, moments=True), 0.5, damping)
-    coupling = reduction.couple(cloud, cloud, f, f, eps, rules.cut)
+        wide = replace(rules, cut=rules.cut + _SELF_HEADROOM)
+        f = _towards(f, _couple(cloud, cloud, f, f, wide, reduction).rows(f.values, f, moments=True), 0.5)
+    coupling = _couple(cloud, cloud, f, f, rules, reduction)
     potential = f
 
-    def sweep(values: torch.Tensor, coupling: Coupling) -> tuple[torch.Tensor, float]:
-        new = damping * coupling.rows(values, replace(potential, values=values), moments=False).values
-        return (values + new) / 2, _marginal_error(values, new, cloud.weights, eps, relaxation)
+    def sweep(values: torch.Tensor) -> torch.Tensor:
+        return coupling.rows(damping * values, replace(potential, values=values), moments=False).values
 
-    values, sweeps = _fixed_point(f.values, sweep, coupling, cloud.weights, rules)
+    values, sweeps = _fixed_point(f.values, sweep, coupling, cloud, rules, share=0.5)
     return replace(f, values=values), sweeps + 1
 
 
 def _fixed_point(
     values: torch.Tensor,
-    sweep: Callable[[torch.Tensor, Coupling], tuple[torch.Tensor, float]],
+    sweep: Callable[[torch.Tensor], torch.Tensor],
     coupling: Coupling,
-    weights: torch.Tensor,
+    cloud: Cloud,
     rules: Rules,
+    *,
+    share: float,
 ) -> tuple[torch.Tensor, int]:
-    """Iterate ``sweep`` (new values, marginal error of the old ones) until the tolerance; the best values and sweeps."""
-    anderson = Anderson(weights)
+    """Iterate values <- values + share (sweep(values) - values), accelerated, until the tolerance holds.
+
+    Returns the best values and the number of sweeps.
+    """
+    anderson = Anderson(cloud.weights * rules.relaxation.kept(rules.damping * values))
     best, best_error = values, math.inf
     for iteration in range(rules.max_iterations):
-        image, error = sweep(values, coupling)
+        new = sweep(values)
+        error = _marginal_error(values, new, cloud.weights, rules)
         if iteration == 0:
             coupling.settle()
-        if not error < _WORSE * best_error and iteration > 0:  # also catches NaN
+        elif not error < _WORSE * best_error:  # also catches NaN
             anderson.reset()
             values = best
             best_error = math.inf  # the plain step from the best values is accepted whatever it gives
             continue
+        image = values + share * (new - values)
         if error < best_error:
             best, best_error = image, error
         if error <= rules.tolerance:
@@ -285,30 +301,29 @@ def _final_plan(
     source: Cloud, target: Cloud, f: Potential, g: Potential, rules: Rules, reduction: Reduction
 ) -> tuple[Plan, Potential, Potential, float, Coupling]:
     """One more sweep over blocks searched anew, with barycentres: the plan whose rows are exact, and its error."""
-    eps, relaxation = rules.eps, rules.relaxation
-    damping = relaxation.damping(eps)
-    coupling = reduction.couple(source, target, f, g, eps, rules.cut)
-    softmin_g = coupling.rows(g.values, f, moments=True)
-    f = replace(softmin_g, values=damping * softmin_g.values)
-    softmin_f = coupling.columns(f.values, g, moments=True)
-    rows = source.weights * torch.exp((f.values - softmin_g.values) / eps)
-    columns = target.weights * torch.exp(((g.values - softmin_f.values) / eps).clamp_max(300))
-    error = _marginal_error(g.values, damping * softmin_f.values, target.weights, eps, relaxation)
-    plan = Plan(source, target, f.values, g.values, rows, columns, eps)
-    return plan, f, replace(softmin_f, values=g.values), error, coupling
+    eps, damping = rules.eps, rules.damping
+    coupling = _couple(source, target, f, g, rules, reduction)
+    f = coupling.rows(damping * g.values, f, moments=True)
+    new = coupling.columns(damping * f.values, g, moments=True)
+    seen_f, seen_g = damping * f.values, damping * g.values
+    rows = source.weights * torch.exp((seen_f - f.values) / eps)
+    columns = target.weights * torch.exp(((seen_g - new.values) / eps).clamp_max(300))
+    error = _marginal_error(g.values, new.values, target.weights, rules)
+    plan = Plan(source, target, seen_f, seen_g, rows, columns, eps)
+    return plan, f, replace(new, values=g.values), error, coupling
 
 
 def _final_self_plan(
     cloud: Cloud, f: Potential, rules: Rules, reduction: Reduction
 ) -> tuple[Plan, Potential, float, Coupling]:
     """The symmetric plan of a self problem over blocks searched anew, with barycentres."""
-    eps, relaxation = rules.eps, rules.relaxation
-    coupling = reduction.couple(cloud, cloud, f, f, eps, rules.cut)
-    softmin_f = coupling.rows(f.values, f, moments=True)
-    marginal = cloud.weights * torch.exp(((f.values - softmin_f.values) / eps).clamp_max(300))
-    error = _marginal_error(f.values, relaxation.damping(eps) * softmin_f.values, cloud.weights, eps, relaxation)
-    plan = Plan(cloud, cloud, f.values, f.values, marginal, marginal, eps)
-    return plan, replace(softmin_f, values=f.values), error, coupling
+    eps, seen = rules.eps, rules.damping * f.values
+    coupling = _couple(cloud, cloud, f, f, rules, reduction)
+    new = coupling.rows(seen, f, moments=True)
+    marginal = cloud.weights * torch.exp(((seen - new.values) / eps).clamp_max(300))
+    error = _marginal_error(f.values, new.values, cloud.weights, rules)
+    plan = Plan(cloud, cloud, seen, seen, marginal, marginal, eps)
+    return plan, replace(new, values=f.values), error, coupling
 
 
 def _bounds(plan: Plan, coupling: Coupling, f: Potential, rules: Rules) -> Bounds:
@@ -341,30 +356,32 @@ def _scaled_marginal(
 ) -> torch.Tensor:
     """Row sums of the plan with rows and columns scaled."""
     scaled_g = g + eps * column_factors.clamp_min(1e-300).log()
-    soft = softmin(scaled_g, replace(guess, values=f), moments=False).values
+    soft = softmin(scaled_g, guess, moments=False).values
     return torch.minimum(a, a * row_factors * torch.exp(((f - soft) / eps).clamp_max(300)))
 
 
-def _marginal_error(
-    old: torch.Tensor, new: torch.Tensor, weights: torch.Tensor, eps: float, relaxation: Relaxation
-) -> float:
+def _marginal_error(old: torch.Tensor, new: torch.Tensor, weights: torch.Tensor, rules: Rules) -> float:
     """Total variation between the plan's marginal and what it should be, over the mass of the plan.
 
-    old, new: potentials before and after a damped update.
+    old, new: softmins before and after an update; the marginal is off by the factor exp((old - new) / eps).
     """
-    should = weights * relaxation.kept(new)
-    excess = torch.expm1(((old - new) / (eps * relaxation.damping(eps))).clamp_max(300)).abs()
+    should = weights * rules.relaxation.kept(rules.damping * old)
+    excess = torch.expm1(((old - new) / rules.eps).clamp_max(300)).abs()
     return float((should * excess).sum() / should.sum())
 
 
-def _towards(cloud: Cloud, old: Potential, softmin: Potential, omega: float, damping: float) -> Potential:
-    """The relaxed update old + omega (damping softmin - old), values and gradients alike."""
-    values = old.values + omega * (damping * softmin.values - old.values)
-    image = old.image + omega * (cloud.points + damping * (softmin.image - cloud.points) - old.image)
-    return Potential(values, image)
+def _couple(source: Cloud, target: Cloud, f: Potential, g: Potential, rules: Rules, reduction: Reduction) -> Coupling:
+    return reduction.couple(source, target, f, g, eps=rules.eps, damping=rules.damping, cut=rules.cut)
 
 
-def _refine(pyramid: Pyramid, potential: Potential, level: int, finer: int) -> Potential:
+def _towards(old: Potential, softmin: Potential, omega: float) -> Potential:
+    """The relaxed update old + omega (softmin - old), values and gradients alike."""
+    return Potential(
+        old.values + omega * (softmin.values - old.values), old.image + omega * (softmin.image - old.image)
+    )
+
+
+def refine(pyramid: Pyramid, potential: Potential, level: int, finer: int) -> Potential:
     """First-order extension from one level to a finer one, level by level."""
     for k in range(level, finer, -1):
         potential = potential.at(pyramid.levels[k], pyramid.levels[k - 1])

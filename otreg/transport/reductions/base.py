@@ -6,6 +6,7 @@ readable reference; the others are fast and must agree with it within the trunca
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,14 +18,20 @@ from otreg.transport.pyramid import Cloud, Pyramid
 
 @dataclass(frozen=True)
 class Potential:
-    """A dual potential on the points of a cloud with its gradient, written as an image.
+    """A softmin of the other side's potential on the points of a cloud, with its gradient written as an image.
 
-    values: (n,) f; image: (n, d) T with grad f = x - T, the barycentre of the plan's row for f = softmin(g).
+    values: (n,) f, *before* any damping; image: (n, d) T with grad f = x - T, the barycentre of the plan's row.
     The map x -> f(x) - |x|^2/2 is concave, so f(z) <= f(x) + <x - T, z - x> + |z - x|^2/2 for every z.
     """
 
     values: torch.Tensor
     image: torch.Tensor
+
+    def damped(self, cloud: Cloud, damping: float) -> Potential:
+        """The dual potential that the other side sees, damping * f, with its own gradient."""
+        if damping == 1.0:
+            return self
+        return Potential(damping * self.values, cloud.points + damping * (self.image - cloud.points))
 
     def at(self, cloud: Cloud, children: Cloud) -> Potential:
         """The first-order extension from the cells of ``cloud`` to the points of the finer level ``children``."""
@@ -35,13 +42,23 @@ class Potential:
         values = self.values[parent] + ((origin - image) * (children.points - origin)).sum(1)
         return Potential(values, image)
 
+    def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Potential:
+        """Values and image, each through ``change`` along the first axis: another order, another level."""
+        return Potential(change(self.values), change(self.image))
+
+    def moved(self, origin: torch.Tensor, points: torch.Tensor) -> Potential:
+        """At other points, (n, d): the tangent at the points ``origin`` where it is known, which bounds it from above."""
+        step = points - origin
+        values = self.values + ((origin - self.image) * step).sum(1) + step.square().sum(1) / 2
+        return Potential(values, self.image)
+
 
 class Coupling(Protocol):
     """Two clouds at one temperature, ready for repeated softmins; blocks of pairs that cannot matter are left out."""
 
     @property
     def dropped(self) -> float:
-        """Bound on the plan mass, relative to the product of the masses, in the pairs that were left out."""
+        """Bound on the share of a softmin's sum in the pairs that were left out, averaged over the rows."""
         ...
 
     def rows(self, g: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
@@ -71,9 +88,12 @@ class Reduction(Protocol):
         """The levels on which this backend works; cells no finer than ``finest_cell`` above the points."""
         ...
 
-    def couple(self, source: Cloud, target: Cloud, f: Potential, g: Potential, eps: float, cut: float) -> Coupling:
-        """Prepare softmins at temperature eps around the potentials (f, g).
+    def couple(
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, *, eps: float, damping: float, cut: float
+    ) -> Coupling:
+        """Prepare softmins at temperature eps around the potentials f of the rows and g of the columns.
 
-        cut: pairs of blocks whose plan mass is bounded by exp(-cut) of the row's may be left out.
+        damping: factor between a softmin and the potential that the other side sees. cut: pairs of blocks may be left
+        out of a softmin whose share of it is bounded by exp(-cut).
         """
         ...

@@ -7,9 +7,12 @@ then lets later softmins skip the blocks that were *measured* to hold nothing.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
+import numba
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -21,6 +24,19 @@ from otreg.transport.reductions.base import Potential
 
 Floats = npt.NDArray[np.float64]
 _LOG_NOTHING = -1e30  # stands for log(0): finite, for kernels compiled without inf
+# Pairs of blocks that are worth waking up a thread for: 16 pairs take 20 microseconds.
+_PAIRS_PER_THREAD = 16
+
+
+@contextmanager
+def _threads_for(pairs: int) -> Iterator[None]:
+    """Few threads for few pairs of blocks: on a busy machine a barrier costs more than a small softmin."""
+    limit = numba.get_num_threads()
+    numba.set_num_threads(max(1, min(limit, pairs // _PAIRS_PER_THREAD)))
+    try:
+        yield
+    finally:
+        numba.set_num_threads(limit)
 
 
 @final
@@ -34,30 +50,29 @@ class CpuReduction:
         """Hilbert-sorted points and cells of ``finest_cell * 2^k``."""
         return build_pyramid(measure, finest_cell)
 
-    def couple(self, source: Cloud, target: Cloud, f: Potential, g: Potential, eps: float, cut: float) -> CpuCoupling:
+    def couple(
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, *, eps: float, damping: float, cut: float
+    ) -> CpuCoupling:
         """Search the active blocks for the potentials (f, g) and return the softmins over them."""
-        return CpuCoupling(source, target, f, g, eps=eps, cut=cut)
+        return CpuCoupling(source, target, f, g, eps=eps, damping=damping, cut=cut)
 
 
 @final
 class CpuCoupling:
     """Softmins over the active blocks of two clouds."""
 
-    def __init__(self, source: Cloud, target: Cloud, f: Potential, g: Potential, *, eps: float, cut: float) -> None:
+    def __init__(
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, *, eps: float, damping: float, cut: float
+    ) -> None:
         rows = _Side(source)
         columns = rows if target is source else _Side(target)
-        row_stats, row_groups = rows.statistics(f)
-        same = columns is rows and g is f
-        column_stats, column_groups = (row_stats, row_groups) if same else columns.statistics(g)
         self._cut = cut
-        to_rows = kernels.find_active_blocks(row_stats, column_stats, column_groups, eps, -cut)
-        to_columns = (
-            to_rows if same else kernels.find_active_blocks(column_stats, row_stats, row_groups, eps, -cut)
-        )
-        self._rows = _Sums(rows, columns, to_rows[0], to_rows[1], row_stats, eps)
-        self._columns = _Sums(columns, rows, to_columns[0], to_columns[1], column_stats, eps)
-        mass = float(row_stats[:, 11].sum() * column_stats[:, 11].sum())
-        self.dropped = float((to_rows[2] * row_stats[:, 11]).sum()) / mass
+        self._rows = _Sums(rows, columns, f, g.damped(target, damping), eps, cut)
+        if columns is rows and g is f:
+            self._columns = self._rows
+        else:
+            self._columns = _Sums(columns, rows, g, f.damped(source, damping), eps, cut)
+        self.dropped = self._rows.dropped
 
     def rows(self, g: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
         return self._rows.softmin(g, previous, moments)
@@ -68,7 +83,8 @@ class CpuCoupling:
     def settle(self) -> None:
         smallest = math.exp(-self._cut)
         self._rows.drop_weak_blocks(smallest)
-        self._columns.drop_weak_blocks(smallest)
+        if self._columns is not self._rows:
+            self._columns.drop_weak_blocks(smallest)
 
 
 class _Side:
@@ -80,51 +96,50 @@ class _Side:
         with np.errstate(divide="ignore"):
             self.log_weights: Floats = np.maximum(np.log(self.weights), _LOG_NOTHING)
 
-    def statistics(self, potential: Potential) -> tuple[Floats, Floats]:
-        """What the search needs of every block and super-block."""
+    def statistics(self, potential: Potential, size: int) -> Floats:
+        """What the search needs of every block of ``size`` points."""
         f, image = potential.values.numpy(), potential.image.numpy()
-        size = kernels.BLOCK
-        return (
-            kernels.block_statistics(self.points, f, image, self.weights, size),
-            kernels.block_statistics(self.points, f, image, self.weights, size * kernels.GROUP),
-        )
+        with _threads_for(len(f) // size):
+            return kernels.block_statistics(self.points, f, image, self.weights, size)
 
 
 class _Sums:
     """Softmins of one side over the active blocks of the other."""
 
-    def __init__(
-        self,
-        rows: _Side,
-        columns: _Side,
-        starts: npt.NDArray[np.int64],
-        active: npt.NDArray[np.int32],
-        statistics: Floats,
-        eps: float,
-    ) -> None:
+    def __init__(self, rows: _Side, columns: _Side, f: Potential, g: Potential, eps: float, cut: float) -> None:
+        """f: softmins on the rows, as far as known; g: potentials that the rows see on the columns."""
         self._rows, self._columns, self._eps = rows, columns, eps
-        self._starts, self._active = starts, active
-        self._image = np.ascontiguousarray(statistics[:, 3:6])
-        self._peak = np.full(len(active), np.inf, dtype=np.float32)
+        row_blocks = rows.statistics(f, kernels.BLOCK)
+        column_blocks = columns.statistics(g, kernels.BLOCK)
+        column_groups = columns.statistics(g, kernels.BLOCK * kernels.GROUP)
+        with _threads_for(len(row_blocks) * len(column_groups)):
+            self._starts, self._active, dropped = kernels.find_active_blocks(
+                row_blocks, column_blocks, column_groups, eps, -cut
+            )
+        self._image = np.ascontiguousarray(row_blocks[:, 3:6])
+        self._peak = np.full(len(self._active), np.inf, dtype=np.float32)
+        masses = row_blocks[:, 11]
+        self.dropped = float((dropped * masses).sum() / masses.sum())
 
     def softmin(self, g: torch.Tensor, previous: Potential, moments: bool) -> Potential:
         values = np.empty(len(self._rows.points))
         barycentre = np.empty_like(self._rows.points)
-        kernels.softmin_blocks(
-            self._rows.points,
-            previous.values.numpy(),
-            self._image,
-            self._columns.points,
-            g.numpy(),
-            self._columns.log_weights,
-            self._starts,
-            self._active,
-            self._eps,
-            moments,
-            values,
-            barycentre,
-            self._peak,
-        )
+        with _threads_for(len(self._active)):
+            kernels.softmin_blocks(
+                self._rows.points,
+                previous.values.numpy(),
+                self._image,
+                self._columns.points,
+                g.numpy(),
+                self._columns.log_weights,
+                self._starts,
+                self._active,
+                self._eps,
+                moments,
+                values,
+                barycentre,
+                self._peak,
+            )
         return Potential(torch.from_numpy(values), torch.from_numpy(barycentre) if moments else previous.image)
 
     def drop_weak_blocks(self, smallest: float) -> None:

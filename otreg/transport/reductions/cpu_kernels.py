@@ -299,8 +299,9 @@ def find_active_blocks(rows, columns, groups, eps, threshold):
     """Blocks of columns that may hold plan entries above the threshold, for every block of rows.
 
     rows, columns, groups: :func:`block_statistics` of the row blocks, the column blocks and the column super-blocks.
-    A pair stays when exp(bound / eps) * max(mass of either block) > exp(threshold). Returns starts (r + 1,), the
-    active columns (nnz,), and per row block a bound on sum_j b_j exp((f_i + g_j - C_ij) / eps) over all that was dropped.
+    With f the rows' softmins, a row's entries b_j exp((f_i + g_j - C_ij) / eps) sum to one. A block of columns stays when
+    exp(bound / eps) times its mass exceeds exp(threshold). Returns starts (r + 1,), the active columns (nnz,), and per
+    row block a bound on the sum of the entries that were dropped.
     """
     r = rows.shape[0]
     counts = np.zeros(r + 1, dtype=np.int64)
@@ -312,16 +313,20 @@ def find_active_blocks(rows, columns, groups, eps, threshold):
         nearest = -1e300
         for j_group in range(groups.shape[0]):
             score = _largest_exponent(rows[i], groups[j_group]) / eps
-            # Passing over a group that holds the best block so far is fine only if something else was kept.
-            if score + np.log(max(rows[i, 11], groups[j_group, 11]) + 1e-300) < threshold and score <= nearest:
+            passed = score + np.log(groups[j_group, 11] + 1e-300) < threshold
+            if passed:
                 lost += np.exp(max(score, -700.0)) * groups[j_group, 11]
-                continue
+                # Until something is kept, look into the group all the same: a row must not end up empty.
+                if count > 0 or score <= nearest:
+                    continue
             for j in range(j_group * GROUP, min((j_group + 1) * GROUP, columns.shape[0])):
                 score = _largest_exponent(rows[i], columns[j]) / eps
                 if score > nearest:
                     nearest = score
                     best[i] = j
-                if score + np.log(max(rows[i, 11], columns[j, 11]) + 1e-300) >= threshold:
+                if passed:
+                    continue
+                if score + np.log(columns[j, 11] + 1e-300) >= threshold:
                     count += 1
                 else:
                     lost += np.exp(max(score, -700.0)) * columns[j, 11]
@@ -333,11 +338,11 @@ def find_active_blocks(rows, columns, groups, eps, threshold):
         k = starts[i]
         for j_group in range(groups.shape[0]):
             score = _largest_exponent(rows[i], groups[j_group]) / eps
-            if score + np.log(max(rows[i, 11], groups[j_group, 11]) + 1e-300) < threshold:
+            if score + np.log(groups[j_group, 11] + 1e-300) < threshold:
                 continue
             for j in range(j_group * GROUP, min((j_group + 1) * GROUP, columns.shape[0])):
                 score = _largest_exponent(rows[i], columns[j]) / eps
-                if score + np.log(max(rows[i, 11], columns[j, 11]) + 1e-300) >= threshold:
+                if score + np.log(columns[j, 11] + 1e-300) >= threshold:
                     active[k] = j
                     k += 1
         if k == starts[i]:

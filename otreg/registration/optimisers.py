@@ -1,0 +1,152 @@
+"""How a model follows the divergence at one blur: Gauss-Newton in the metric of the plan, or any torch optimiser.
+
+The Gauss-Newton step moves every point along its Brenier displacement and projects the result onto the model by
+weighted least squares, with the matched masses as weights: gradient descent preconditioned by the masses. For plain
+optimal transport it majorises the loss, so it descends; for the divergence a step control makes sure of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+import torch
+
+from otreg.models import Model
+from otreg.registration.levels import Evaluation, Level
+from otreg.registration.settings import RegistrationSettings
+from otreg.transport.anderson import Anderson
+
+# A step that does not descend is halved this often before the blur is called done.
+_HALVINGS = 4
+# First-order optimisers walk this share of the blur per step in the scale of the parameters.
+_ADAM_RATE = 0.25
+
+
+class Ending(Enum):
+    """Why the steps at a blur ended; the values are the sentences that users see."""
+
+    CONVERGED = "converged: the last step moved the shape by less than the tolerance"
+    NO_DESCENT = "converged: no step along the model lowers the divergence any more"
+    OUT_OF_STEPS = "stopped after the allowed number of steps; allow more with --iterations"
+    NOT_FINITE = "stopped: the loss was no longer finite; the last good state is kept. Use a larger blur or reach"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State after one step at a blur, and why it was the last one (None if it was not)."""
+
+    evaluation: Evaluation
+    move: float
+    ending: Ending | None
+
+
+Optimiser = Callable[[Level, Evaluation, RegistrationSettings, float], Iterator[Progress]]
+
+
+def gauss_newton(level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float) -> Iterator[Progress]:
+    """Steps x + v -> closest model, accelerated as long as the loss descends, else shortened until it does."""
+    d = level.points.shape[1]
+    anderson = Anderson(level.weights.repeat_interleave(d))
+    for iteration in range(settings.iterations):
+        weights = level.weights * state.transport.matched_mass
+        if not bool(torch.isfinite(state.transport.displacement).all()):
+            yield Progress(state, 0.0, Ending.NOT_FINITE)
+            return
+        plain = state.model.fit(level.points, state.moved + state.transport.displacement, weights)
+        accelerated = anderson.step(state.moved.flatten(), plain(level.points).flatten()).view_as(state.moved)
+        new = None
+        if anderson.active:
+            new = _accept(level, plain.fit(level.points, accelerated, weights), state)
+        if new is None:
+            if anderson.active:
+                anderson.reset()
+            new = _shorten(level, plain, state, weights, tolerance)
+        if new is None:
+            yield Progress(state, 0.0, Ending.NO_DESCENT)
+            return
+        move = _rms(new.moved - state.moved, weights)
+        state = new
+        ending = Ending.CONVERGED if move <= tolerance else None
+        if ending is None and iteration == settings.iterations - 1:
+            ending = Ending.OUT_OF_STEPS
+        yield Progress(state, move, ending)
+        if ending:
+            return
+
+
+def _accept(level: Level, model: Model, state: Evaluation) -> Evaluation | None:
+    """The model's evaluation if it does not raise the loss by more than its error, else None."""
+    new = level.evaluate(model, state.transport.warm_start)
+    return new if new.loss <= state.loss + min(new.slack, 0.01 * abs(state.loss)) else None
+
+
+def _shorten(
+    level: Level, plain: Model, state: Evaluation, weights: torch.Tensor, tolerance: float
+) -> Evaluation | None:
+    """The plain step, or the first half, quarter, ... of it that descends; None when none does."""
+    full = plain(level.points) - state.moved
+    for halving in range(_HALVINGS):
+        part = 0.5**halving
+        model = plain if part == 1 else state.model.fit(level.points, state.moved + part * full, weights)
+        new = _accept(level, model, state)
+        if new is not None or part * _rms(full, weights) < tolerance:
+            return new
+    return None
+
+
+def torch_optimiser(name: str) -> Optimiser:
+    """L-BFGS or Adam on the parameters of the model, with the loss's analytic gradient."""
+
+    def run(level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float) -> Iterator[Progress]:
+        start = state.model
+        theta = start.parameters.clone().requires_grad_()
+        solver = level.warm_solver()
+        optimiser: torch.optim.Optimizer
+        if name == "lbfgs":
+            optimiser = torch.optim.LBFGS([theta], max_iter=1, max_eval=12, line_search_fn="strong_wolfe")
+        else:
+            optimiser = torch.optim.Adam([theta], lr=_ADAM_RATE * level.blur)
+
+        def closure() -> float:
+            optimiser.zero_grad()
+            with torch.enable_grad():
+                loss = level.differentiable_loss(start.with_parameters(theta), solver)
+                loss.backward()
+            return float(loss)
+
+        for iteration in range(settings.iterations):
+            optimiser.step(closure)
+            if not bool(torch.isfinite(theta).all()):
+                yield Progress(state, 0.0, Ending.NOT_FINITE)
+                return
+            model = start.with_parameters(theta.detach().clone())
+            new = level.evaluate(model, state.transport.warm_start)
+            move = _rms(new.moved - state.moved, level.weights)
+            ending = Ending.CONVERGED if move <= tolerance else None
+            if name == "lbfgs" and new.loss > state.loss + new.slack:
+                yield Progress(state, move, Ending.NO_DESCENT)
+                return
+            if ending is None and iteration == settings.iterations - 1:
+                ending = Ending.OUT_OF_STEPS
+            state = new
+            yield Progress(state, move, ending)
+            if ending:
+                return
+
+    return run
+
+
+OPTIMISERS: dict[str, Optimiser] = {
+    "gauss-newton": gauss_newton,
+    "lbfgs": torch_optimiser("lbfgs"),
+    "adam": torch_optimiser("adam"),
+}
+
+
+def _rms(moves: torch.Tensor, weights: torch.Tensor) -> float:
+    """Weighted root mean square length of (k, d) moves."""
+    total = float(weights.sum())
+    return math.sqrt(float((weights * moves.square().sum(1)).sum()) / total) if total > 0 else 0.0

@@ -1,0 +1,43 @@
+"""What a registration is asked to do, in frame units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from otreg.errors import ArgumentError
+
+Optimizer = Literal["gauss-newton", "lbfgs", "adam"]
+
+
+@dataclass(frozen=True)
+class RegistrationSettings:
+    """Settings of :func:`otreg.registration.register`; lengths are fractions of the target's diagonal.
+
+    models: one stage each, from few to many degrees of freedom. blur: the finest scale that is compared.
+    reach: farthest distance at which mass is matched at the finest blur (larger at coarser ones); None matches all.
+    iterations: most steps per stage and blur. tolerance: rms move of a step below which a blur is done.
+    stiffness, control_points: of the spline.
+    """
+
+    models: tuple[str, ...] = ("rigid",)
+    blur: float = 0.01
+    reach: float | None = None
+    optimizer: Optimizer = "gauss-newton"
+    iterations: int = 30
+    tolerance: float = 1e-4
+    seed: int = 0
+    device: str = "auto"
+    reduction: str = "auto"
+    stiffness: float = 1e-3
+    control_points: int = 500
+
+    def __post_init__(self) -> None:
+        if not self.models:
+            raise ArgumentError("models must name at least one model; got none.")
+        if self.optimizer not in ("gauss-newton", "lbfgs", "adam"):
+            raise ArgumentError(f"optimizer must be gauss-newton, lbfgs or adam; got '{self.optimizer}'.")
+        if self.iterations < 1:
+            raise ArgumentError(f"iterations must be at least 1; got {self.iterations}.")
+        if not self.tolerance > 0:
+            raise ArgumentError(f"tolerance must be positive; got {self.tolerance}.")
