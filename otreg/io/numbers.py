@@ -37,3 +37,8 @@ def storage_dtype(points: Floats, declared: np.dtype[Any], *, axis: int | None =
 def as_text(values: npt.NDArray[Any]) -> list[str]:
     """The shortest decimal text of each value that reads back as the same number in its dtype."""
     return [str(v) for v in values] if values.dtype == np.float32 else [repr(v) for v in values.tolist()]
+
+
+def unchanged(values: npt.NDArray[Any], read: npt.NDArray[Any]) -> bool:
+    """Whether an attribute still is what was read, NaN included, so that its text or bytes can stay as they were."""
+    return values is read or bool(np.array_equal(values, read, equal_nan=read.dtype.kind == "f"))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
 from otreg.io.cells import blocks_of_lists, segments_of_lists
-from otreg.io.numbers import as_text
+from otreg.io.numbers import as_text, unchanged
 from otreg.io.source import read_bytes
 from otreg.io.text_lines import TextLines, numbers_of
 from otreg.shapes import Shape
@@ -206,7 +206,7 @@ def _rewritten(shape: Shape, native: ObjNative) -> bytes:
         raise OutputFileError("an OBJ shape that was read must be written with its own number of points")
     data = native.text.replaced(native.vertex_rows, shape.points, 1)
     for name, values in shape.point_data.items():
-        if name in native.read and np.array_equal(values, native.read[name]):
+        if name in native.read and unchanged(values, native.read[name]):
             continue
         if name != "normals" or not len(native.normal_rows):
             raise OutputFileError(f"OBJ cannot hold the new attribute '{name}'; write .ply, .vtu or .npz")

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
 from otreg.io.cells import blocks_of_lists
-from otreg.io.numbers import as_text
+from otreg.io.numbers import as_text, unchanged
 from otreg.io.source import read_bytes
 from otreg.io.text_lines import TextLines, numbers_of
 from otreg.shapes import Shape
@@ -85,7 +85,7 @@ def write_off(shape: Shape, path: Path) -> None:
             raise OutputFileError(f"OFF cannot hold the attribute '{name}'; write .ply, .vtu or .npz")
         if name == "normals":  # they follow the coordinates
             values.append(np.asarray(data, dtype=np.float64))
-        elif not np.array_equal(data, native.read[name]):
+        elif not unchanged(data, native.read[name]):
             raise OutputFileError(f"OFF cannot hold the new attribute '{name}'; write .ply, .vtu or .npz")
     path.write_bytes(native.text.replaced(native.rows, np.concatenate(values, axis=1), 0))
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
 from otreg.io.lzf import lzf_decompress
-from otreg.io.numbers import storage_dtype
+from otreg.io.numbers import storage_dtype, unchanged
 from otreg.io.source import read_bytes
 from otreg.io.text_lines import TextLines, numbers_of
 from otreg.shapes import Shape
@@ -94,7 +94,7 @@ def write_pcd(shape: Shape, path: Path) -> None:
     for name, values in shape.point_data.items():
         if name not in native.read:
             raise OutputFileError(f"the PCD file that was read has no field '{name}'; write .ply, .vtu or .npz")
-        if not np.array_equal(values, native.read[name], equal_nan=native.read[name].dtype.kind == "f"):
+        if not unchanged(values, native.read[name]):
             new[header.names.index(name)] = np.asarray(values)
     path.write_bytes(_text_bytes(native, new) if native.records is None else _binary_bytes(native, new, shape.points))
 

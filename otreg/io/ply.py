@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
 from otreg.io.cells import blocks_of_lists, triangles_of_strips
-from otreg.io.numbers import as_text, storage_dtype
+from otreg.io.numbers import as_text, storage_dtype, unchanged
 from otreg.io.ply_body import Records, read_binary, read_text, record_dtype
 from otreg.io.ply_header import ENCODINGS, NAMES, Element, Header, Property, parse_header
 from otreg.io.source import read_bytes
@@ -210,7 +210,7 @@ def _new_columns(shape: Shape, native: PlyNative, element: Element) -> dict[str,
             if extra is None:
                 raise OutputFileError(f"PLY cannot hold the attribute '{name}' ({values.dtype}); write .npz or .vtu")
             new.update(extra)
-        elif not np.array_equal(old, values, equal_nan=old.dtype.kind == "f"):
+        elif not unchanged(values, old):
             column = element.find(name.lower())
             declared = np.dtype(column.type) if column is not None else values.dtype
             with np.errstate(all="ignore"):

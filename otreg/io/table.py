@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
-from otreg.io.numbers import as_text
+from otreg.io.numbers import as_text, unchanged
 from otreg.io.source import read_bytes
 from otreg.io.text_lines import TextLines, is_number, numbers_of
 from otreg.shapes import Shape
@@ -247,7 +247,7 @@ def _rewritten(shape: Shape, native: TableNative) -> bytes:
         if name not in native.columns:
             raise OutputFileError(f"the table that was read has no column '{name}'; write .ply, .vtu or .npz")
         old = native.read[name]
-        if not (values is old or np.array_equal(values, old, equal_nan=old.dtype.kind == "f")):
+        if not unchanged(values, old):
             new[native.columns[name]] = np.asarray(values)
     texts = {column: _fields(values, native.decimal_comma) for column, values in new.items()}
     lines = list(native.text.lines)

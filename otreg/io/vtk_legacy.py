@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
 from otreg.io.cells import blocks_of_lists, lists_of_block, segments_of_lists, triangles_of_strips
-from otreg.io.numbers import as_text, storage_dtype
+from otreg.io.numbers import as_text, storage_dtype, unchanged
 from otreg.io.source import read_bytes
 from otreg.shapes import CellBlock, Shape
 
@@ -364,7 +364,7 @@ def _rewritten(shape: Shape, native: VtkNative) -> bytes:
         block = native.attributes.get(name)
         if block is None:
             raise OutputFileError(f"the VTK file that was read has no attribute '{name}'; write .ply, .vtu or .npz")
-        if not np.array_equal(values, block.values, equal_nan=block.values.dtype.kind == "f"):
+        if not unchanged(values, block.values):
             new = np.asarray(values).astype(block.values.dtype)
             patches.append((block.start, block.stop, _encoded(new, native.binary)))
     out: list[bytes] = []
