@@ -70,6 +70,11 @@ class Level:
             penalty = float(model.penalty()) * float((self.weights * transport.matched_mass).sum())
             return Evaluation(model, moved, transport, transport.value + penalty, transport.error)
 
+    def warm_start(self, transport: Transport, model: Model) -> WarmStart:
+        """The potentials of the level before, carried over to this one's cells."""
+        with torch.no_grad():
+            return transport.warm_start_at(model(self.points), self.target.measure.points)
+
     def differentiable_loss(self, model: Model, solver: WarmSolver) -> torch.Tensor:
         """Divergence plus penalty as a scalar that torch optimisers can differentiate through the model."""
         moved = model(self.points)

@@ -51,13 +51,15 @@ def register(
         model = _start(name, source, model, settings)
         steps: list[Step] = []
         ending = Ending.CONVERGED
+        state: Evaluation | None = None
         for blur in blurs:
             last = blur == blurs[-1]
             level = Level(
                 source, target, model, blur=blur, reach=_reach(settings.reach, blur), reduction=settings.reduction
             )
             tolerance = settings.tolerance if last else max(settings.tolerance, _COARSE_TOLERANCE * blur)
-            state = level.evaluate(model, None)
+            warm_start = None if state is None else level.warm_start(state.transport, model)
+            state = level.evaluate(model, warm_start)
             for k, progress in enumerate(OPTIMISERS[settings.optimizer](level, state, settings, tolerance), 1):
                 state = progress.evaluation
                 share = 1.0 if progress.ending else min(1.0, k / settings.iterations)

@@ -244,9 +244,8 @@ class Transport:
 
     def _extend_to(self, points: Cloud, known: Cloud, f: Potential, columns: Cloud, g: Potential) -> Potential:
         """softmin of g at new points; its guess is the tangent bound from the nearest point where f is known."""
-        _, nearest = cKDTree(known.points.cpu().numpy()).query(points.points.cpu().numpy(), workers=-1)
-        near = torch.from_numpy(np.asarray(nearest)).to(points.points.device)
-        guess = f.map(lambda values: values[near]).moved(known.points[near], points.points)
+        near = _nearest(known.points, points.points)
+        guess = f.map(lambda values: values[near]).upper_bound(known.points[near], points.points)
         rules = self._rules
         coupling = self._source.reduction.couple(
             points, columns, guess, g, eps=rules.eps, damping=rules.damping, cut=rules.cut
@@ -279,6 +278,28 @@ class Transport:
             weights = side.pyramid.levels[level].weights
             halves.append(float((weights * (potential.values - side.self_solution.f.values)).sum() / weights.sum()))
         return (halves[0] - halves[1]) / 2
+
+    def warm_start_at(self, source_points: torch.Tensor, target_points: torch.Tensor) -> WarmStart:
+        """What a problem between other points of nearby measures, or at another blur, can start from.
+
+        source_points (n, d), target_points (m, d): the potentials are extended to them, to first order.
+        """
+        old = self.warm_start
+
+        def carried(potential: Potential, known: torch.Tensor, points: torch.Tensor) -> Potential:
+            width = potential.image.shape[1]
+            known, new = (torch.nn.functional.pad(p.double(), (0, width - p.shape[1])) for p in (known, points))
+            near = _nearest(known, new)
+            return potential.map(lambda values: values[near]).tangent(known[near], new)
+
+        own = old.source_self
+        return WarmStart(
+            source_points=source_points,
+            target_points=target_points,
+            source=carried(old.source, old.source_points, source_points),
+            target=carried(old.target, old.target_points, target_points),
+            source_self=None if own is None else carried(own, old.source_points, source_points),
+        )
 
     def _map_of(self, side: PreparedMeasure, cross: Potential, shift: float) -> BrenierMap:
         return self._map(side.pyramid, cross, side.self_extension, side.measure.dimension, shift)
@@ -313,3 +334,9 @@ class Transport:
 def _at_points(pyramid: Pyramid, potential: Potential, level: int) -> Potential:
     """First-order extension to the measure's points, in its order."""
     return refine(pyramid, potential, level, 0).map(pyramid.to_measure_order)
+
+
+def _nearest(known: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """(k,) index of the known point closest to each of the points."""
+    _, nearest = cKDTree(known.cpu().numpy()).query(points.cpu().numpy(), workers=-1)
+    return torch.from_numpy(np.asarray(nearest)).to(points.device)

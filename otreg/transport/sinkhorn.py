@@ -113,4 +113,4 @@ def _moved(potential: Potential, origin: torch.Tensor, measure: Measure) -> Pote
     if len(origin) != n:
         raise ArgumentError(f"a warm start needs as many points as before; got {n}, had {len(origin)}.")
     old, new = (torch.nn.functional.pad(p.double(), (0, known - p.shape[1])) for p in (origin, measure.points))
-    return potential.moved(old, new)
+    return potential.upper_bound(old, new)

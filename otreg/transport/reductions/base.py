@@ -39,18 +39,20 @@ class Potential:
         parent = children.parents
         image = self.image[parent]
         origin = cloud.points[parent]
-        values = self.values[parent] + ((origin - image) * (children.points - origin)).sum(1)
-        return Potential(values, image)
+        return Potential(self.values[parent], image).tangent(origin, children.points)
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Potential:
         """Values and image, each through ``change`` along the first axis: another order, another level."""
         return Potential(change(self.values), change(self.image))
 
-    def moved(self, origin: torch.Tensor, points: torch.Tensor) -> Potential:
-        """At other points, (n, d): the tangent at the points ``origin`` where it is known, which bounds it from above."""
-        step = points - origin
-        values = self.values + ((origin - self.image) * step).sum(1) + step.square().sum(1) / 2
-        return Potential(values, self.image)
+    def tangent(self, origin: torch.Tensor, points: torch.Tensor) -> Potential:
+        """At other points, (n, d): the first-order extension from the points ``origin`` where it is known."""
+        return Potential(self.values + ((origin - self.image) * (points - origin)).sum(1), self.image)
+
+    def upper_bound(self, origin: torch.Tensor, points: torch.Tensor) -> Potential:
+        """The same plus |step|^2 / 2, which the softmin never exceeds."""
+        tangent = self.tangent(origin, points)
+        return Potential(tangent.values + (points - origin).square().sum(1) / 2, self.image)
 
 
 class Coupling(Protocol):
