@@ -1,8 +1,8 @@
 """otreg: registration of shapes by optimal transport.
 
-Two shapes become weighted sums of Diracs; a model moves the first one; a Sinkhorn divergence says how far it still is from
-the second and where each point wants to go; the model follows. The names below are imported when they are first used,
-so that ``import otreg`` costs nothing.
+Two shapes become weighted sums of Diracs; a model moves the first one; a Sinkhorn divergence says how far it still is
+from the second and where each point wants to go; the model follows. The names below are imported when they are first
+used, so that ``import otreg`` costs nothing.
 """
 
 from importlib import import_module
@@ -33,7 +33,28 @@ _HOME = {
     "write_shape": "otreg.io",
 }
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+__all__ = [
+    "DistanceConfig",
+    "Frame",
+    "Measure",
+    "OtregError",
+    "Outputs",
+    "RegisterConfig",
+    "Registration",
+    "RegistrationSettings",
+    "Shape",
+    "Sinkhorn",
+    "Transform",
+    "Transport",
+    "__version__",
+    "apply_transform",
+    "distance_files",
+    "measure_from_shape",
+    "read_shape",
+    "register",
+    "register_files",
+    "write_shape",
+]
 
 if TYPE_CHECKING:
     from otreg.config import DistanceConfig, RegisterConfig
