@@ -29,7 +29,10 @@ LINEAR.update({"tetra10": "tetra", "line4": "line", "triangle10": "triangle", "q
 
 
 def read_scene(path: Path) -> Shape:
-    """The meshes, lines and points of a glTF, GLB or 3MF scene, one after the other, each where the scene puts it."""
+    """The meshes, lines and points of a glTF, GLB or 3MF scene, one after the other, each where the scene puts it.
+
+    The order of vertices and faces within a mesh is the file's; that of the meshes is the order of the parser's visit.
+    """
     import trimesh
 
     data = path.read_bytes()
