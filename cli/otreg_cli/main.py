@@ -106,7 +106,7 @@ def explain(failure: BaseException) -> tuple[str, int]:
         return f"{_one_line(failure.format_message())} Try '{command} --help'.", USAGE
     if isinstance(failure, click.ClickException):
         return _one_line(failure.format_message()), USAGE
-    if isinstance(failure, KeyboardInterrupt | click.Abort):
+    if _is_interrupt(failure):
         return "interrupted", INTERRUPTED
     if _is_out_of_memory(failure):
         return "not enough memory; use fewer points (--sampling 10000) or a coarser --blur", RESOURCES
@@ -115,6 +115,15 @@ def explain(failure: BaseException) -> tuple[str, int]:
         return f"{where}{failure.strerror}", INPUT
     kind = type(failure).__name__
     return f"{kind}: {_one_line(str(failure))}; this is a bug in otreg, run with --debug and report what it prints", BUG
+
+
+def _is_interrupt(failure: BaseException | None) -> bool:
+    # A Ctrl-C that falls into compiled code arrives as the cause of a SystemError.
+    while failure is not None:
+        if isinstance(failure, KeyboardInterrupt | click.Abort):
+            return True
+        failure = failure.__cause__
+    return False
 
 
 def _is_out_of_memory(failure: BaseException) -> bool:

@@ -86,6 +86,11 @@ def test_no_command_shows_the_help_and_exits_with_2(otreg):
     assert "Usage: otreg" in answer.stderr
 
 
+def caused(failure, cause):
+    failure.__cause__ = cause
+    return failure
+
+
 @pytest.mark.parametrize(
     ("failure", "code"),
     [
@@ -103,6 +108,7 @@ def test_no_command_shows_the_help_and_exits_with_2(otreg):
         (OSError(28, "No space left on device", "out.ply"), 3),
         (KeyboardInterrupt(), 130),
         (click.Abort(), 130),
+        (caused(SystemError("returned a result with an exception set"), KeyboardInterrupt()), 130),
         (ZeroDivisionError("division by zero"), 70),
         (RuntimeError("two\nlines"), 70),
     ],
