@@ -130,9 +130,9 @@ def test_millimetres_instead_of_metres_scale_the_answer_by_a_thousand(otreg_here
     answer = otreg_here("register", "source.ply", "target.ply", "-d", "out", "--json", *FAST, cwd=tmp_path)
     large = json.loads(answer.stdout)
     metres, millimetres = (np.loadtxt(path / "out" / "transform.txt") for path in (folder, tmp_path))
-    # Rounding differs, so that a step more or less may be taken: a tenth of the tolerance of 1e-4 diagonals.
-    assert np.abs(millimetres[:3, :3] - metres[:3, :3]).max() < 1e-5
-    assert np.abs(millimetres[:3, 3] - 1000 * metres[:3, 3]).max() < 0.1
+    # Rounding differs, so that a step more or less may be taken: twice the tolerance of 1e-4 diagonals of 7.5 units.
+    assert np.abs(millimetres[:3, :3] - metres[:3, :3]).max() < 2e-4
+    assert np.abs(millimetres[:3, 3] - 1000 * metres[:3, 3]).max() < 1.5
     assert large["frame"]["scale"] == pytest.approx(1000 * small["frame"]["scale"], rel=1e-12)
     assert large["divergence"]["value"] == pytest.approx(1e6 * small["divergence"]["value"], rel=0.05)
 
