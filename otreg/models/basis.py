@@ -53,6 +53,10 @@ class KernelBasis:
 
     def __call__(self, points: Tensor, coefficients: Tensor) -> Tensor:
         """(n, d): sum_k w_k K(x, c_k) for coefficients w (k, d), differentiable in both."""
+        last = self._last_features
+        if last is not None and not torch.is_grad_enabled() and torch.equal(last[0], points):
+            values, vectors = self._spectrum
+            return last[1] @ ((vectors.T @ coefficients) * values.sqrt()[:, None])
         return kernel_sum(points - self._centre, self._centred, coefficients, widths=self.widths)
 
     def jacobian(self, points: Tensor, coefficients: Tensor) -> Tensor:
@@ -80,12 +84,16 @@ class KernelBasis:
 
         The last answer is kept: a registration fits at the same points in every step.
         """
-        last = self.__dict__.get("_last_features")
-        if last is None or last[0].shape != points.shape or not torch.equal(last[0], points):
+        last = self._last_features
+        if last is None or not torch.equal(last[0], points):
             values = kernel_sum(points - self._centre, self._centred, self.whitening, widths=self.widths)
             last = self.__dict__["_last_features"] = (points.clone(), values)
-        result: Tensor = last[1]
-        return result
+        return last[1]
+
+    @cached_property
+    def _last_features(self) -> tuple[Tensor, Tensor] | None:
+        """The points and values of the last call of ``features``."""
+        return None
 
     @cached_property
     def _centre(self) -> Tensor:

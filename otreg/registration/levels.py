@@ -1,6 +1,6 @@
 """The registration problem at one blur: coarse measures, and the loss of a model on them.
 
-A blur sees nothing finer than itself, so the moved source is quantised to cells of 0.8 blur, and each cell is moved by
+A blur sees nothing finer than itself, so the moved source is quantised to cells of one blur, and each cell is moved by
 the model through the centroid of its points *before* they moved: the model is always fitted in source coordinates.
 """
 
@@ -17,8 +17,8 @@ from otreg.models import Model
 from otreg.transport import PreparedMeasure, Sinkhorn, Transport, WarmStart
 from otreg.transport.pyramid import build_pyramid
 
-# Cell over blur. With 0.6 to 1.2 the results are the same; 0.8 keeps the clouds small.
-_CELL = 0.8
+# Cell over blur. With 0.6 to 1.2 the results are the same; 1.0 keeps the clouds small.
+_CELL = 1.0
 # The engine must not merge the cells once more: it looks for finer ones and finds none worth having.
 _NO_MERGING = 0.05
 # Marginal error at which a transport is good enough to step along.
@@ -30,7 +30,8 @@ _SWEEPS = 60
 class Evaluation:
     """A model on one level: where it puts the cells, the transport from there, and the loss.
 
-    moved: (k, d); loss: divergence plus penalty, in squared frame units times mass; slack: how well it is known.
+    moved: (k, d); loss: divergence plus penalty, in squared frame units times mass; slack: rises of the loss that are
+    within its noise.
     """
 
     model: Model
@@ -68,7 +69,8 @@ class Level:
             moved = model(self.points)
             transport = self._sinkhorn(Measure(moved, self.weights), self.target, warm_start=warm_start)
             penalty = float(model.penalty()) * float((self.weights * transport.matched_mass).sum())
-            return Evaluation(model, moved, transport, transport.value + penalty, transport.error)
+            slack = self.blur**2 * max(transport.marginal_error, _TOLERANCE) ** 2
+            return Evaluation(model, moved, transport, transport.value + penalty, slack)
 
     def warm_start(self, transport: Transport, model: Model) -> WarmStart:
         """The potentials of the level before, carried over to this one's cells."""

@@ -127,7 +127,6 @@ def _step(
         blur=level.blur,
         reach=level.reach,
         divergence=state.transport.value,
-        divergence_error=state.transport.error,
         marginal_error=state.transport.marginal_error,
         penalty=float(state.model.penalty()),
         move=move,

@@ -13,7 +13,7 @@ class Step:
     """One step of the optimiser; lengths in frame units.
 
     stage: name of the model; index: of the step within the stage, from 1; blur, reach: what the loss compared;
-    divergence: S after the step, its error and the transport's marginal error; penalty: of the model; move: rms way of
+    divergence, marginal_error: of the transport after the step; penalty: of the model; move: rms way of
     the source in this step; seconds: since the start; fraction: estimated share of the run that is done.
     """
 
@@ -22,7 +22,6 @@ class Step:
     blur: float
     reach: float | None
     divergence: float
-    divergence_error: float
     marginal_error: float
     penalty: float
     move: float

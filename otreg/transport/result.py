@@ -70,8 +70,10 @@ class PreparedMeasure:
     def self_extension(self) -> Potential:
         """softmin of the self potential at the measure's points (levels[0]), with barycentres."""
         own = self.self_solution
+        if own.source_level == 0:
+            return own.f
         cloud = self.pyramid.levels[own.source_level]
-        return extend(self.pyramid, own.source_level, own.f, cloud, own.f, self.rules, self.reduction)
+        return extend(self.pyramid, own.source_level, own.f, cloud, own.g, self.rules, self.reduction)
 
 
 class Transport:
@@ -171,6 +173,8 @@ class Transport:
     def _source_extension(self) -> Potential:
         cloud = self._target.pyramid.levels[self._cross.target_level]
         level, f, g = self._cross.source_level, self._cross.f, self._cross.g
+        if level == 0:
+            return f
         return extend(self._source.pyramid, level, f, cloud, g, self._rules, self._source.reduction)
 
     @cached_property
@@ -237,7 +241,7 @@ class Transport:
             self._extend_to(pyramid.levels[0], source.pyramid.levels[k], f, columns, g)
             for k, f, columns, g in (
                 (cross.source_level, cross.f, self._target.pyramid.levels[cross.target_level], cross.g),
-                (own.source_level, own.f, source.pyramid.levels[own.source_level], own.f),
+                (own.source_level, own.f, source.pyramid.levels[own.source_level], own.g),
             )
         ]
         return self._map(pyramid, extended[0], extended[1], d, -self._shift)
@@ -262,7 +266,7 @@ class Transport:
             target_points=target.measure.points,
             source=_at_points(source.pyramid, cross.f, cross.source_level),
             target=_at_points(target.pyramid, cross.g, cross.target_level),
-            source_self=None if own is None else _at_points(source.pyramid, own.f, own.source_level),
+            source_self=None if own is None else _at_points(source.pyramid, own.g, own.source_level),
         )
 
     @cached_property

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 
@@ -31,6 +32,10 @@ from otreg.transport.relaxation import Relaxation
 _WORSE = 4.0
 # The first sweep of a self problem starts from a zero potential, up to this far (in units of eps) below the solution.
 _SELF_HEADROOM = 12.0
+# Searches for active blocks at one level: the second one mends what moving potentials made the first one miss.
+_SEARCHES = 4
+# Largest exponent of a ratio of masses: exp(300) is absurd but finite.
+_HUGE = 300.0
 
 
 @dataclass(frozen=True)
@@ -65,21 +70,36 @@ class Rules:
 class Solution:
     """Potentials of one problem at the last level of its pyramids, with what certifies them.
 
-    value: the dual value; bounds: on the optimal cost of the (quantised) problem; marginal_error: mass that the plan
-    puts in the wrong place, over the mass that it moves; dropped: bound on the relative mass lost to truncation;
-    coarse_value: the value with cells of ``path_cell``, None if the levels are the same; iterations: sweeps in all.
+    g: what the rows see on the columns, f = softmin(g) on the rows. marginal_error: mass that the plan puts in the wrong
+    place, over the mass that it moves. coarse_value: the value with cells of ``path_cell``, None if the levels are the
+    same. iterations: sweeps in all. plan, coupling: for the value and its bounds, which are computed when asked for.
     """
 
     source_level: int
     target_level: int
     f: Potential
     g: Potential
-    value: float
-    bounds: Bounds
+    plan: Plan
+    coupling: Coupling
+    rules: Rules
     marginal_error: float
-    dropped: float
     coarse_value: float | None
     iterations: int
+
+    @cached_property
+    def value(self) -> float:
+        """The dual value."""
+        return dual_value(self.plan, self.rules.relaxation)
+
+    @cached_property
+    def bounds(self) -> Bounds:
+        """Lower and upper bound of the optimal cost between the two clouds, truncation included; one more softmin."""
+        return _bounds(self.plan, self.coupling, self.f, self.rules)
+
+    @property
+    def dropped(self) -> float:
+        """Bound on the relative mass lost to truncation."""
+        return self.coupling.dropped
 
 
 def solve_cross(
@@ -99,28 +119,20 @@ def solve_cross(
     if warm_start is None:
         (k, l), f, g, iterations = _anneal(source, target, rules, reduction)
         if (k, l) != fine:
-            x, y = source.levels[k], target.levels[l]
-            f, g, sweeps = _accelerate_cross(x, y, f, g, rules, reduction)
-            iterations += sweeps
-            coarse_value = dual_value(_final_plan(x, y, f, g, rules, reduction)[0], rules.relaxation)
-            f, g = refine(source, f, k, fine[0]), refine(target, g, l, fine[1])
+            coarse = _solve_cross_level(source.levels[k], target.levels[l], f, g, rules, reduction)
+            iterations += coarse.iterations
+            coarse_value = coarse.value
+            f, g = refine(source, coarse.f, k, fine[0]), refine(target, coarse.g, l, fine[1])
     else:
         f = warm_start[0].map(lambda values: source.coarsen(values, fine[0]))
         g = warm_start[1].map(lambda values: target.coarsen(values, fine[1]))
-    x, y = source.levels[fine[0]], target.levels[fine[1]]
-    f, g, sweeps = _accelerate_cross(x, y, f, g, rules, reduction)
-    plan, f, g, marginal_error, coupling = _final_plan(x, y, f, g, rules, reduction)
-    return Solution(
+    solution = _solve_cross_level(source.levels[fine[0]], target.levels[fine[1]], f, g, rules, reduction)
+    return replace(
+        solution,
         source_level=fine[0],
         target_level=fine[1],
-        f=f,
-        g=g,
-        value=dual_value(plan, rules.relaxation),
-        bounds=_bounds(plan, coupling, f, rules),
-        marginal_error=marginal_error,
-        dropped=coupling.dropped,
         coarse_value=coarse_value,
-        iterations=iterations + sweeps + 1,
+        iterations=iterations + solution.iterations,
     )
 
 
@@ -139,32 +151,24 @@ def solve_self(
     if warm_start is not None:
         f = warm_start.map(lambda values: measure.coarsen(values, level))
     elif coarse_level != level:
-        cloud = measure.levels[coarse_level]
-        f, iterations = _accelerate_self(cloud, None, rules, reduction)
-        plan, f, _, _ = _final_self_plan(cloud, f, rules, reduction)
-        coarse_value = dual_value(plan, rules.relaxation)
-        f = refine(measure, f, coarse_level, level)
-    cloud = measure.levels[level]
-    f, sweeps = _accelerate_self(cloud, f, rules, reduction)
-    plan, f, marginal_error, coupling = _final_self_plan(cloud, f, rules, reduction)
-    return Solution(
+        coarse = _solve_self_level(measure.levels[coarse_level], None, rules, reduction)
+        iterations = coarse.iterations
+        coarse_value = coarse.value
+        f = refine(measure, coarse.f, coarse_level, level)
+    solution = _solve_self_level(measure.levels[level], f, rules, reduction)
+    return replace(
+        solution,
         source_level=level,
         target_level=level,
-        f=f,
-        g=f,
-        value=dual_value(plan, rules.relaxation),
-        bounds=_bounds(plan, coupling, f, rules),
-        marginal_error=marginal_error,
-        dropped=coupling.dropped,
         coarse_value=coarse_value,
-        iterations=iterations + sweeps + 1,
+        iterations=iterations + solution.iterations,
     )
 
 
 def extend(
     rows: Pyramid, level: int, f: Potential, columns: Cloud, g: Potential, rules: Rules, reduction: Reduction
 ) -> Potential:
-    """f at the points of ``rows.levels[0]``, by the closed form softmin of g, with barycentres."""
+    """softmin of g at the points of ``rows.levels[0]``, with barycentres; f is a guess of it on ``rows.levels[level]``."""
     cloud = rows.levels[0]
     guess = refine(rows, f, level, 0)
     coupling = _couple(cloud, columns, guess, g, rules, reduction)
@@ -221,46 +225,73 @@ def _anneal(
     return finest, refine(source, f, k, finest[0]), refine(target, g, l, finest[1]), len(blurs) - 1
 
 
-def _accelerate_cross(
+def _solve_cross_level(
     source: Cloud, target: Cloud, f: Potential, g: Potential, rules: Rules, reduction: Reduction
-) -> tuple[Potential, Potential, int]:
-    """Gauss-Seidel sweeps at the last blur with Anderson acceleration of g -> f -> g."""
-    damping, relaxation = rules.damping, rules.relaxation
-    # One plain sweep with barycentres first: it renews what the search for active blocks relies on.
-    coupling = _couple(source, target, f, g, rules, reduction)
-    f = coupling.rows(damping * g.values, f, moments=True)
-    g = coupling.columns(damping * f.values, g, moments=True)
-    coupling = _couple(source, target, f, g, rules, reduction)
-    row = f
+) -> Solution:
+    """Gauss-Seidel sweeps at the last blur, with Anderson acceleration of g -> f -> g.
 
-    def sweep(values: torch.Tensor) -> torch.Tensor:
-        nonlocal row
-        row = coupling.rows(damping * values, row, moments=False)
-        seen = damping * row.values
-        seen = seen + relaxation.best_shift(seen, damping * values, source.weights, target.weights)
-        return coupling.columns(seen, replace(g, values=values), moments=False).values
+    Active blocks are searched for the potentials at hand, which move; so the answer is checked on blocks searched
+    anew, and when it is not good enough there, the sweeps go on on those.
+    """
+    eps, damping, relaxation = rules.eps, rules.damping, rules.relaxation
+    a, b = source.weights, target.weights
+    iterations = 0
+    for _ in range(_SEARCHES):
+        coupling = _couple(source, target, f, g, rules, reduction)
+        row = f
 
-    values, sweeps = _fixed_point(g.values, sweep, coupling, target, rules, share=1.0)
-    return row, replace(g, values=values), sweeps + 1
+        def sweep(values: torch.Tensor, coupling: Coupling = coupling, g: Potential = g) -> torch.Tensor:
+            nonlocal row
+            row = coupling.rows(damping * values, row, moments=False)
+            seen = damping * row.values
+            seen = seen + relaxation.best_shift(seen, damping * values, a, b)
+            return coupling.columns(seen, replace(g, values=values), moments=False).values
+
+        values, sweeps = _fixed_point(g.values, sweep, coupling, target, rules, iterations, share=1.0)
+        iterations += sweeps + 1
+        # One more sweep with barycentres, over blocks searched anew: the plan whose rows are exact, and its error.
+        g = replace(g, values=values)
+        coupling = _couple(source, target, row, g, rules, reduction)
+        f = coupling.rows(damping * g.values, row, moments=True)
+        new = coupling.columns(damping * f.values, g, moments=True)
+        error = _marginal_error(g.values, new.values, b, rules)
+        g = replace(new, values=g.values)
+        if error <= rules.tolerance or iterations >= rules.max_iterations:
+            break
+    seen_f, seen_g = damping * f.values, damping * g.values
+    rows = a * torch.exp((seen_f - f.values) / eps)
+    columns = b * torch.exp(((seen_g - new.values) / eps).clamp_max(_HUGE))
+    plan = Plan(source, target, seen_f, seen_g, rows, columns, eps)
+    return Solution(0, 0, f, g, plan, coupling, rules, error, None, iterations)
 
 
-def _accelerate_self(
-    cloud: Cloud, f: Potential | None, rules: Rules, reduction: Reduction
-) -> tuple[Potential, int]:
+def _solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction: Reduction) -> Solution:
     """The averaged symmetric iteration f <- (f + softmin f) / 2, accelerated; from zero when there is no guess."""
-    damping = rules.damping
+    eps, damping = rules.eps, rules.damping
+    iterations = 0
     if f is None:
         f = Potential(torch.zeros_like(cloud.weights), cloud.points)
         wide = replace(rules, cut=rules.cut + _SELF_HEADROOM)
         f = _towards(f, _couple(cloud, cloud, f, f, wide, reduction).rows(f.values, f, moments=True), 0.5)
-    coupling = _couple(cloud, cloud, f, f, rules, reduction)
-    potential = f
+    for _ in range(_SEARCHES):
+        coupling = _couple(cloud, cloud, f, f, rules, reduction)
 
-    def sweep(values: torch.Tensor) -> torch.Tensor:
-        return coupling.rows(damping * values, replace(potential, values=values), moments=False).values
+        def sweep(values: torch.Tensor, coupling: Coupling = coupling, f: Potential = f) -> torch.Tensor:
+            return coupling.rows(damping * values, replace(f, values=values), moments=False).values
 
-    values, sweeps = _fixed_point(f.values, sweep, coupling, cloud, rules, share=0.5)
-    return replace(f, values=values), sweeps + 1
+        values, sweeps = _fixed_point(f.values, sweep, coupling, cloud, rules, iterations, share=0.5)
+        iterations += sweeps + 1
+        g = replace(f, values=values)
+        coupling = _couple(cloud, cloud, g, g, rules, reduction)
+        f = coupling.rows(damping * values, g, moments=True)
+        error = _marginal_error(values, f.values, cloud.weights, rules)
+        if error <= rules.tolerance or iterations >= rules.max_iterations:
+            break
+        f = replace(f, values=values)
+    seen = damping * g.values
+    marginal = cloud.weights * torch.exp(((seen - f.values) / eps).clamp_max(_HUGE))
+    plan = Plan(cloud, cloud, seen, seen, marginal, marginal, eps)
+    return Solution(0, 0, f, replace(f, values=g.values), plan, coupling, rules, error, None, iterations)
 
 
 def _fixed_point(
@@ -269,16 +300,18 @@ def _fixed_point(
     coupling: Coupling,
     cloud: Cloud,
     rules: Rules,
+    done: int,
     *,
     share: float,
 ) -> tuple[torch.Tensor, int]:
     """Iterate values <- values + share (sweep(values) - values), accelerated, until the tolerance holds.
 
-    Returns the best values and the number of sweeps.
+    done: sweeps of the allowed ones that are spent. Returns the best values and the number of sweeps.
     """
     anderson = Anderson(cloud.weights * rules.relaxation.kept(rules.damping * values))
     best, best_error = values, math.inf
-    for iteration in range(rules.max_iterations):
+    allowed = max(1, rules.max_iterations - done)
+    for iteration in range(allowed):
         new = sweep(values)
         error = _marginal_error(values, new, cloud.weights, rules)
         if iteration == 0:
@@ -294,36 +327,7 @@ def _fixed_point(
         if error <= rules.tolerance:
             return image, iteration + 1
         values = anderson.step(values, image)
-    return best, rules.max_iterations
-
-
-def _final_plan(
-    source: Cloud, target: Cloud, f: Potential, g: Potential, rules: Rules, reduction: Reduction
-) -> tuple[Plan, Potential, Potential, float, Coupling]:
-    """One more sweep over blocks searched anew, with barycentres: the plan whose rows are exact, and its error."""
-    eps, damping = rules.eps, rules.damping
-    coupling = _couple(source, target, f, g, rules, reduction)
-    f = coupling.rows(damping * g.values, f, moments=True)
-    new = coupling.columns(damping * f.values, g, moments=True)
-    seen_f, seen_g = damping * f.values, damping * g.values
-    rows = source.weights * torch.exp((seen_f - f.values) / eps)
-    columns = target.weights * torch.exp(((seen_g - new.values) / eps).clamp_max(300))
-    error = _marginal_error(g.values, new.values, target.weights, rules)
-    plan = Plan(source, target, seen_f, seen_g, rows, columns, eps)
-    return plan, f, replace(new, values=g.values), error, coupling
-
-
-def _final_self_plan(
-    cloud: Cloud, f: Potential, rules: Rules, reduction: Reduction
-) -> tuple[Plan, Potential, float, Coupling]:
-    """The symmetric plan of a self problem over blocks searched anew, with barycentres."""
-    eps, seen = rules.eps, rules.damping * f.values
-    coupling = _couple(cloud, cloud, f, f, rules, reduction)
-    new = coupling.rows(seen, f, moments=True)
-    marginal = cloud.weights * torch.exp(((seen - new.values) / eps).clamp_max(300))
-    error = _marginal_error(f.values, new.values, cloud.weights, rules)
-    plan = Plan(cloud, cloud, seen, seen, marginal, marginal, eps)
-    return plan, replace(new, values=f.values), error, coupling
+    return best, allowed
 
 
 def _bounds(plan: Plan, coupling: Coupling, f: Potential, rules: Rules) -> Bounds:
@@ -357,7 +361,7 @@ def _scaled_marginal(
     """Row sums of the plan with rows and columns scaled."""
     scaled_g = g + eps * column_factors.clamp_min(1e-300).log()
     soft = softmin(scaled_g, guess, moments=False).values
-    return torch.minimum(a, a * row_factors * torch.exp(((f - soft) / eps).clamp_max(300)))
+    return torch.minimum(a, a * row_factors * torch.exp(((f - soft) / eps).clamp_max(_HUGE)))
 
 
 def _marginal_error(old: torch.Tensor, new: torch.Tensor, weights: torch.Tensor, rules: Rules) -> float:
@@ -366,7 +370,7 @@ def _marginal_error(old: torch.Tensor, new: torch.Tensor, weights: torch.Tensor,
     old, new: softmins before and after an update; the marginal is off by the factor exp((old - new) / eps).
     """
     should = weights * rules.relaxation.kept(rules.damping * old)
-    excess = torch.expm1(((old - new) / rules.eps).clamp_max(300)).abs()
+    excess = torch.expm1(((old - new) / rules.eps).clamp_max(_HUGE)).abs()
     return float((should * excess).sum() / should.sum())
 
 
