@@ -72,7 +72,8 @@ def check_writable_format(path: Path) -> None:
     if path.suffix.lower() not in writable:
         found = f"'{path.suffix}'" if path.suffix else "no extension"
         raise OutputFileError(
-            f"{path}: no shape format to write has this extension; got {found}, known: {' '.join(writable)}"
+            f"{path}: no format that can be written has this extension; got {found}. "
+            f"Name the output with -o and one of {' '.join(writable)}"
         )
 
 
