@@ -139,7 +139,6 @@ def registration_settings(config: RegisterConfig, *, diagonal: float) -> Registr
         iterations=config.iterations,
         tolerance=config.tolerance,
         seed=config.seed,
-        device=config.device,
         reduction=config.reduction,
         stiffness=config.stiffness,
         control_points=config.control_points,

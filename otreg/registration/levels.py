@@ -7,7 +7,6 @@ the model through the centroid of its points *before* they moved: the model is a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
@@ -70,7 +69,7 @@ class Level:
             transport = self._sinkhorn(Measure(moved, self.weights), self.target, warm_start=warm_start)
             penalty = float(model.penalty()) * float((self.weights * transport.matched_mass).sum())
             slack = self.blur**2 * max(transport.marginal_error, _TOLERANCE) ** 2
-            return Evaluation(model, moved, transport, transport.value + penalty, slack)
+            return Evaluation(model, moved, transport, transport.signed_value + penalty, slack)
 
     def warm_start(self, transport: Transport, model: Model) -> WarmStart:
         """The potentials of the level before, carried over to this one's cells."""
@@ -101,7 +100,7 @@ class WarmSolver:
 
 
 def _quantise(measure: Measure, model: Model | None, cell: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Centroids (k, d) in the measure's own coordinates and masses (k,), of cells of the points where the model puts them."""
+    """Cells of the points where the model puts them: centroids (k, d) in the measure's own coordinates, masses (k,)."""
     if measure.points.device.type != "cpu" or measure.dimension > 3:
         return measure.points, measure.weights
     moved = measure.points if model is None else model(measure.points)

@@ -46,7 +46,9 @@ class Progress:
 Optimiser = Callable[[Level, Evaluation, RegistrationSettings, float], Iterator[Progress]]
 
 
-def gauss_newton(level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float) -> Iterator[Progress]:
+def gauss_newton(
+    level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float
+) -> Iterator[Progress]:
     """Steps x + v -> closest model, accelerated as long as the loss descends, else shortened until it does."""
     d = level.points.shape[1]
     anderson = Anderson(level.weights.repeat_interleave(d))

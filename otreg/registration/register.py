@@ -7,23 +7,28 @@ from time import perf_counter
 
 import torch
 
-from otreg.errors import ArgumentError, ResourceError
+from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.models import Model, start_model
 from otreg.registration.levels import Evaluation, Level
-from otreg.registration.optimisers import OPTIMISERS, Ending
+from otreg.registration.optimisers import OPTIMISERS, Ending, Progress
 from otreg.registration.result import Registration, Stage, Step
 from otreg.registration.settings import RegistrationSettings
 from otreg.transport import Sinkhorn
 from otreg.transport.annealing import blur_schedule
 
-# The first stage starts at a blur of a tenth of the target's diagonal: a few hundred cells that see the whole shape.
+# Every stage starts at a blur of at least a tenth of the target's diagonal: some hundred cells that see all of it.
 _COARSEST_BLUR = 0.1
 _BLUR_RATIO = 0.5
 # Before the last blur there is no point in steps much finer than the blur.
 _COARSE_TOLERANCE = 0.03
 # Reach over blur: at coarse blurs the reach is at least this many blurs, so that far parts still find each other.
 _REACH_OVER_BLUR = 3.0
+# When less of the source than this finds a partner at the coarsest blur, the shapes are apart (or of other size), and
+# the first level moves all mass to bring them together.
+_SMALLEST_SHARE = 0.3
+# Steps that a level typically takes, for the estimate of the time left.
+_TYPICAL_STEPS = 5
 
 OnStep = Callable[[Step], None]
 
@@ -33,82 +38,116 @@ def register(
 ) -> Registration:
     """The model that moves the source onto the target.
 
-    source, target: measures of one dimension, in the target's frame. on_step: called after every step. Not converging
-    is a status of the result; raises ArgumentError or ResourceError for settings that cannot be met.
+    source, target: measures of one dimension on one device, in the target's frame. on_step: called after every step.
+    Not converging is a status of the result; raises ArgumentError for settings that cannot be met.
     """
-    started = perf_counter()
     if source.dimension != target.dimension:
-        raise ArgumentError(f"source and target must have one dimension; got {source.dimension} and {target.dimension}.")
-    device = _device(settings.device)
-    source, target = (Measure(m.points.to(device), m.weights.to(device)) for m in (source, target))
-
-    plans = [_blurs(settings, first=k == 0) for k in range(len(settings.models))]
-    total = sum(_effort(blur) for blurs in plans for blur in blurs)
-    done = 0.0
+        raise ArgumentError(
+            f"source and target must have one dimension; got {source.dimension} and {target.dimension}."
+        )
+    run = _Run(source, target, settings, on_step)
     model: Model | None = None
     stages: list[Stage] = []
-    for name, blurs in zip(settings.models, plans, strict=True):
+    for name in settings.models:
         model = _start(name, source, model, settings)
-        steps: list[Step] = []
-        ending = Ending.CONVERGED
-        state: Evaluation | None = None
-        for blur in blurs:
-            last = blur == blurs[-1]
-            level = Level(
-                source, target, model, blur=blur, reach=_reach(settings.reach, blur), reduction=settings.reduction
-            )
-            tolerance = settings.tolerance if last else max(settings.tolerance, _COARSE_TOLERANCE * blur)
-            warm_start = None if state is None else level.warm_start(state.transport, model)
-            state = level.evaluate(model, warm_start)
-            for k, progress in enumerate(OPTIMISERS[settings.optimizer](level, state, settings, tolerance), 1):
-                state = progress.evaluation
-                share = 1.0 if progress.ending else min(1.0, k / settings.iterations)
-                step = _step(
-                    name,
-                    len(steps) + 1,
-                    level,
-                    state,
-                    move=progress.move,
-                    seconds=perf_counter() - started,
-                    fraction=(done + share * _effort(blur)) / total,
-                )
-                steps.append(step)
-                if on_step is not None:
-                    on_step(step)
-                ending = progress.ending or ending
-            model = state.model
-            done += _effort(blur)
-        converged = ending in (Ending.CONVERGED, Ending.NO_DESCENT)
-        stages.append(Stage(name, tuple(blurs), tuple(steps), converged, ending.value))
-
+        model, stage = run.stage(model, first=not stages)
+        stages.append(stage)
     assert model is not None
     with torch.no_grad():
         moved = Measure(model(source.points), source.weights.double())
         transport = Sinkhorn(settings.blur, reach=settings.reach, reduction=settings.reduction)(moved, target)
-    converged = all(stage.converged for stage in stages) and transport.converged
     return Registration(
         model=model,
         transport=transport,
         stages=tuple(stages),
-        converged=converged,
+        converged=all(stage.converged for stage in stages) and transport.converged,
         status=_status(stages, transport.status, transport.converged),
-        seconds=perf_counter() - started,
+        seconds=run.seconds,
     )
 
 
-def _blurs(settings: RegistrationSettings, *, first: bool) -> list[float]:
-    """Blurs of a stage, coarse to fine; the last one is the one that was asked for."""
-    start = max(_COARSEST_BLUR, settings.blur)
-    return blur_schedule(start, settings.blur, _BLUR_RATIO)
+class _Run:
+    """What the stages of one registration share: the measures, the clock, and how much of the work is done."""
 
+    def __init__(
+        self, source: Measure, target: Measure, settings: RegistrationSettings, on_step: OnStep | None
+    ) -> None:
+        self._source, self._target, self._settings, self._on_step = source, target, settings, on_step
+        self._started = perf_counter()
+        self._blurs = blur_schedule(max(_COARSEST_BLUR, settings.blur), settings.blur, _BLUR_RATIO)
+        self._work = len(settings.models) * sum(self._effort(blur) for blur in self._blurs)
+        self._done = 0.0
 
-def _reach(reach: float | None, blur: float) -> float | None:
-    return None if reach is None else max(reach, _REACH_OVER_BLUR * blur)
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return perf_counter() - self._started
 
+    def stage(self, model: Model, *, first: bool) -> tuple[Model, Stage]:
+        """Drive one model from the coarsest to the finest blur."""
+        settings = self._settings
+        steps: list[Step] = []
+        ending = Ending.CONVERGED
+        state: Evaluation | None = None
+        for blur in self._blurs:
+            level, state = self._enter(model, blur, state, first=first and state is None)
+            tolerance = settings.tolerance
+            if blur != self._blurs[-1]:
+                tolerance = max(tolerance, _COARSE_TOLERANCE * blur)
+            for k, progress in enumerate(OPTIMISERS[settings.optimizer](level, state, settings, tolerance), 1):
+                state = progress.evaluation
+                share = 1.0 if progress.ending else k / (k + _TYPICAL_STEPS)
+                steps.append(self._step(model.name, len(steps) + 1, level, progress, share))
+                if self._on_step is not None:
+                    self._on_step(steps[-1])
+                ending = progress.ending or ending
+            model = state.model
+            self._done += self._effort(blur)
+        converged = ending in (Ending.CONVERGED, Ending.NO_DESCENT)
+        return model, Stage(model.name, tuple(self._blurs), tuple(steps), converged, ending.value)
 
-def _effort(blur: float) -> float:
-    """Relative cost of a step: the number of cells on a surface."""
-    return 1 / blur**2
+    def _enter(
+        self, model: Model, blur: float, previous: Evaluation | None, *, first: bool
+    ) -> tuple[Level, Evaluation]:
+        """The problem at a blur, and the model's evaluation there, from the potentials of the blur before."""
+        reach = self._settings.reach
+        if reach is not None and blur != self._blurs[-1]:
+            reach = max(reach, _REACH_OVER_BLUR * blur)
+        level = self._level(model, blur, reach)
+        state = level.evaluate(model, None if previous is None else level.warm_start(previous.transport, model))
+        if first and reach is not None and self._apart(level, state):
+            level = self._level(model, blur, None)
+            state = level.evaluate(model, None)
+        return level, state
+
+    def _level(self, model: Model, blur: float, reach: float | None) -> Level:
+        return Level(self._source, self._target, model, blur=blur, reach=reach, reduction=self._settings.reduction)
+
+    def _apart(self, level: Level, state: Evaluation) -> bool:
+        mass = float(level.weights.sum())
+        matched = float((level.weights * state.transport.matched_mass).sum())
+        same_mass = abs(mass - float(self._target.mass)) <= 1e-4 * mass
+        return same_mass and not matched >= _SMALLEST_SHARE * mass
+
+    def _effort(self, blur: float) -> float:
+        """Relative cost of a level: a constant, and the cells of a surface, which are no more than the points."""
+        return 200 + min(2 / blur**2, max(len(self._source), len(self._target)))
+
+    def _step(self, name: str, index: int, level: Level, progress: Progress, share: float) -> Step:
+        """The report of a step; share: estimated part of the level's work that is done."""
+        state = progress.evaluation
+        return Step(
+            stage=name,
+            index=index,
+            blur=level.blur,
+            reach=level.reach,
+            divergence=state.transport.value,
+            marginal_error=state.transport.marginal_error,
+            penalty=float(state.model.penalty()),
+            move=progress.move,
+            seconds=self.seconds,
+            fraction=(self._done + share * self._effort(level.blur)) / self._work,
+        )
 
 
 def _start(name: str, source: Measure, previous: Model | None, settings: RegistrationSettings) -> Model:
@@ -118,23 +157,6 @@ def _start(name: str, source: Measure, previous: Model | None, settings: Registr
     return start_model(name, source.points, source.weights, previous=previous, **options)
 
 
-def _step(
-    name: str, index: int, level: Level, state: Evaluation, *, move: float, seconds: float, fraction: float
-) -> Step:
-    return Step(
-        stage=name,
-        index=index,
-        blur=level.blur,
-        reach=level.reach,
-        divergence=state.transport.value,
-        marginal_error=state.transport.marginal_error,
-        penalty=float(state.model.penalty()),
-        move=move,
-        seconds=seconds,
-        fraction=fraction,
-    )
-
-
 def _status(stages: list[Stage], transport_status: str, transport_converged: bool) -> str:
     for stage in stages:
         if not stage.converged:
@@ -142,11 +164,3 @@ def _status(stages: list[Stage], transport_status: str, transport_converged: boo
     if not transport_converged:
         return f"final transport {transport_status}"
     return stages[-1].status
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ResourceError("device 'cuda' was asked for but PyTorch finds none. Use --device cpu, or install a CUDA build")
-    return torch.device(name)

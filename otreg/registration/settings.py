@@ -22,14 +22,13 @@ class RegistrationSettings:
 
     models: tuple[str, ...] = ("rigid",)
     blur: float = 0.01
-    reach: float | None = None
+    reach: float | None = 0.05
     optimizer: Optimizer = "gauss-newton"
     iterations: int = 30
     tolerance: float = 1e-4
     seed: int = 0
-    device: str = "auto"
     reduction: str = "auto"
-    stiffness: float = 1e-3
+    stiffness: float = 3e-4
     control_points: int = 500
 
     def __post_init__(self) -> None:

@@ -87,5 +87,7 @@ def rounded_value(
     x, y = x - centre, y - centre
     cost = ((p * x.square().sum(1)).sum() + (q * y.square().sum(1)).sum()) / 2
     cost = cost - (p[:, None] * x).sum(0) @ (q[:, None] * y).sum(0)
-    entropy = torch.special.xlogy(p, p / a.clamp_min(1e-300)).sum() + torch.special.xlogy(q, q / b.clamp_min(1e-300)).sum()
+    entropy = (
+        torch.special.xlogy(p, p / a.clamp_min(1e-300)).sum() + torch.special.xlogy(q, q / b.clamp_min(1e-300)).sum()
+    )
     return value + missing * float(cost + eps * entropy)

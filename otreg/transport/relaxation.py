@@ -31,7 +31,7 @@ class Relaxation:
         return torch.ones_like(f) if self.rho is None else torch.exp(-f / self.rho)
 
     def best_shift(self, f: torch.Tensor, g: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """The constant s that maximises the dual at (f + s, g - s) (Sejourne et al. 2022, proposition 4); 0 if balanced.
+        """The constant s that maximises the dual at (f + s, g - s); 0 if balanced (Sejourne et al. 2022, prop. 4).
 
         It removes the slowest mode of unbalanced Sinkhorn iterations.
         """
@@ -45,4 +45,6 @@ class Relaxation:
         """rho KL(marginal | measure), 0 when balanced (where the marginal must be the measure)."""
         if self.rho is None:
             return torch.zeros((), dtype=measure.dtype, device=measure.device)
-        return self.rho * (torch.special.xlogy(marginal, marginal / measure.clamp_min(1e-300)) - marginal + measure).sum()
+        return (
+            self.rho * (torch.special.xlogy(marginal, marginal / measure.clamp_min(1e-300)) - marginal + measure).sum()
+        )

@@ -21,8 +21,11 @@ _SMALLEST_MATCHED_SHARE = 0.03
 
 @dataclass(frozen=True)
 class BrenierMap:
-    """The map at some points. displacement (n, d): where each asks to go; matched_mass (n,): share of its mass that the
-    plan moves (1 when balanced); potential (n,): the debiased potential F = f_ab - f_aa, with gradient -displacement."""
+    """The map at some points.
+
+    displacement: (n, d) where each asks to go; matched_mass: (n,) share of its mass that the plan moves, 1 when
+    balanced; potential: (n,) the debiased potential F = f_ab - f_aa, whose gradient is -displacement when balanced.
+    """
 
     displacement: torch.Tensor
     matched_mass: torch.Tensor
@@ -88,25 +91,30 @@ class Transport:
         self._source, self._target, self._cross = source, target, cross
         self._rules = source.rules
 
-    # --- value and certificate -------------------------------------------------------------------------------------
+    # --- value and certificate ---
+
+    @property
+    def value(self) -> float:
+        """The debiased divergence S. It is never negative, so an estimate below zero (within its error) becomes 0."""
+        return max(self.signed_value, 0.0)
 
     @cached_property
-    def value(self) -> float:
-        """The debiased divergence S."""
+    def signed_value(self) -> float:
+        """S as the potentials give it: smooth in the measures, and below zero at times by less than its error."""
         own = self._source.self_solution.value + self._target.self_solution.value
         return self._cross.value - own / 2 + self._mass_term
 
     @cached_property
     def lower(self) -> float:
-        """Lower bound of S: of OT_eps on the cells by duality, less the estimated effect of the cells."""
+        """Lower bound of S: of OT_eps on the cells by duality, less the estimated effect of the cells; at least 0."""
         own = self._source.self_solution.bounds.upper + self._target.self_solution.bounds.upper
-        return self._cross.bounds.lower - own / 2 + self._mass_term - self.quantisation_error
+        return max(self._cross.bounds.lower - own / 2 + self._mass_term - self.quantisation_error, 0.0)
 
     @cached_property
     def upper(self) -> float:
         """Upper bound of S: the cost of a feasible plan on the cells, plus the estimated effect of the cells."""
         own = self._source.self_solution.bounds.lower + self._target.self_solution.bounds.lower
-        return self._cross.bounds.upper - own / 2 + self._mass_term + self.quantisation_error
+        return max(self._cross.bounds.upper - own / 2 + self._mass_term + self.quantisation_error, 0.0)
 
     @property
     def error(self) -> float:
@@ -167,7 +175,7 @@ class Transport:
         a, b = float(self._source.measure.mass), float(self._target.measure.mass)
         return self._rules.eps * (a - b) ** 2 / 2
 
-    # --- potentials and map at the measures' points --------------------------------------------------------------------
+    # --- potentials and map at the measures' points ---
 
     @cached_property
     def _source_extension(self) -> Potential:

@@ -1,8 +1,8 @@
 """The Sinkhorn loop, written once: annealing over a pyramid, then accelerated iterations until the tolerance holds.
 
 Two problems go through it: the cross problem (source, target) with Gauss-Seidel updates, and the self problems
-(source, source), (target, target) of the debiasing, whose symmetric fixed point is averaged. Backends, levels, unbalance
-and acceleration are arguments to the loop, not copies of it.
+(source, source), (target, target) of the debiasing, whose symmetric fixed point is averaged. Backends, levels,
+unbalance and acceleration are arguments to the loop, not copies of it.
 """
 
 from __future__ import annotations
@@ -70,9 +70,9 @@ class Rules:
 class Solution:
     """Potentials of one problem at the last level of its pyramids, with what certifies them.
 
-    g: what the rows see on the columns, f = softmin(g) on the rows. marginal_error: mass that the plan puts in the wrong
-    place, over the mass that it moves. coarse_value: the value with cells of ``path_cell``, None if the levels are the
-    same. iterations: sweeps in all. plan, coupling: for the value and its bounds, which are computed when asked for.
+    g: what the rows see on the columns, f = softmin(g) on the rows. marginal_error: mass that the plan puts in the
+    wrong place, over the mass that it moves. coarse_value: the value with cells of ``path_cell``, None if the levels
+    are the same. iterations: sweeps in all. plan, coupling: for the value and its bounds, computed when asked for.
     """
 
     source_level: int
@@ -117,12 +117,12 @@ def solve_cross(
     iterations = 0
     coarse_value = None
     if warm_start is None:
-        (k, l), f, g, iterations = _anneal(source, target, rules, reduction)
-        if (k, l) != fine:
-            coarse = _solve_cross_level(source.levels[k], target.levels[l], f, g, rules, reduction)
+        (i, j), f, g, iterations = _anneal(source, target, rules, reduction)
+        if (i, j) != fine:
+            coarse = _solve_cross_level(source.levels[i], target.levels[j], f, g, rules, reduction)
             iterations += coarse.iterations
             coarse_value = coarse.value
-            f, g = refine(source, coarse.f, k, fine[0]), refine(target, coarse.g, l, fine[1])
+            f, g = refine(source, coarse.f, i, fine[0]), refine(target, coarse.g, j, fine[1])
     else:
         f = warm_start[0].map(lambda values: source.coarsen(values, fine[0]))
         g = warm_start[1].map(lambda values: target.coarsen(values, fine[1]))
@@ -136,9 +136,7 @@ def solve_cross(
     )
 
 
-def solve_self(
-    measure: Pyramid, rules: Rules, reduction: Reduction, warm_start: Potential | None = None
-) -> Solution:
+def solve_self(measure: Pyramid, rules: Rules, reduction: Reduction, warm_start: Potential | None = None) -> Solution:
     """The symmetric potential of a measure with itself: local, so it needs no annealing.
 
     warm_start: a guess on ``levels[0]``.
@@ -168,7 +166,7 @@ def solve_self(
 def extend(
     rows: Pyramid, level: int, f: Potential, columns: Cloud, g: Potential, rules: Rules, reduction: Reduction
 ) -> Potential:
-    """softmin of g at the points of ``rows.levels[0]``, with barycentres; f is a guess of it on ``rows.levels[level]``."""
+    """softmin of g at the points of ``rows.levels[0]``, with barycentres; f guesses it on ``rows.levels[level]``."""
     cloud = rows.levels[0]
     guess = refine(rows, f, level, 0)
     coupling = _couple(cloud, columns, guess, g, rules, reduction)
@@ -204,16 +202,16 @@ def _anneal(
     Returns the levels for the last blur with ``path_cell``, the potentials there, and the sweeps done.
     """
     relaxation, omega = rules.relaxation, rules.over_relaxation
-    k, l = len(source.levels) - 1, len(target.levels) - 1
-    f, g = infinite_blur_potentials(source.levels[k], target.levels[l], relaxation)
+    i, j = len(source.levels) - 1, len(target.levels) - 1
+    f, g = infinite_blur_potentials(source.levels[i], target.levels[j], relaxation)
     blurs = blur_schedule(_diameter(source, target, relaxation), rules.blur, rules.ratio)
     for blur in blurs[:-1]:
         eps = blur**2
         cell = rules.path_cell * blur
         finer = source.level(cell), target.level(cell)
-        f, g = refine(source, f, k, finer[0]), refine(target, g, l, finer[1])
-        k, l = finer
-        x, y = source.levels[k], target.levels[l]
+        f, g = refine(source, f, i, finer[0]), refine(target, g, j, finer[1])
+        i, j = finer
+        x, y = source.levels[i], target.levels[j]
         damping = relaxation.damping(eps)
         coupling = reduction.couple(x, y, f, g, eps=eps, damping=damping, cut=rules.cut)
         f = _towards(f, coupling.rows(damping * g.values, f, moments=True), omega)
@@ -222,7 +220,7 @@ def _anneal(
         g = _towards(g, coupling.columns(seen, g, moments=True), omega)
     cell = rules.path_cell * rules.blur
     finest = source.level(cell), target.level(cell)
-    return finest, refine(source, f, k, finest[0]), refine(target, g, l, finest[1]), len(blurs) - 1
+    return finest, refine(source, f, i, finest[0]), refine(target, g, j, finest[1]), len(blurs) - 1
 
 
 def _solve_cross_level(

@@ -1,12 +1,12 @@
 """Compiled loops of the CPU reduction: softmin over active blocks, and the search for those blocks.
 
-Every kernel works on *blocks* of :data:`BLOCK` consecutive points of a cloud in Hilbert order. Positions and potentials
-are float64; inside one pair of blocks they are re-centred so that the exponents of the plan become numbers of order ten,
-which float32 holds to 1e-6 whatever the displacement: with x = c + u in row block I, t a point near the image of I,
+Every kernel works on *blocks* of :data:`BLOCK` consecutive points of a cloud in Hilbert order. Positions and
+potentials are float64; inside one pair of blocks they are re-centred so that the exponents of the plan become numbers
+of order ten, which float32 holds to 1e-6 whatever the displacement: with x = c + u in a row block, t near its image,
 
-    (f(x) + g(y) - |x - y|^2 / 2) / eps =   [f(x) - f_0 - |u|^2 / 2 + <u, t - c>] / eps        (per row, once)
-                                          + [g(y) + f_0 - |y - c|^2 / 2] / eps                 (per column and pair of blocks)
-                                          + <u, y - t> / eps                                   (the inner loop)
+    (f(x) + g(y) - |x - y|^2 / 2) / eps =   [f(x) - f_0 - |u|^2 / 2 + <u, t - c>] / eps    (per row, once)
+                                          + [g(y) + f_0 - |y - c|^2 / 2] / eps             (per column, for each block)
+                                          + <u, y - t> / eps                               (the inner loop)
 
 The exponential is a polynomial 2^x, so that LLVM vectorises the inner loop; there is no scalar remainder, since short
 blocks are padded with columns of zero mass.
@@ -226,7 +226,7 @@ def _softmin_row(x, y, g, log_b, blocks, eps, barycentre):
 def block_statistics(x, f, image, weights, size):
     """Per block of ``size`` points: centre, mean image, radius, half-extents, linearised maximum of f, mass.
 
-    Returns (blocks, 12): c (3), t (3), r, h (3), fmax, mass, with fmax = max_i f_i - <c - t, x_i - c> - |x_i - c|^2 / 2.
+    Returns (blocks, 12): c (3), t (3), r, h (3), fmax, mass; fmax = max_i f_i - <c - t, x_i - c> - |x_i - c|^2 / 2.
     """
     n = x.shape[0]
     blocks = (n + size - 1) // size
@@ -299,9 +299,9 @@ def find_active_blocks(rows, columns, groups, eps, threshold):
     """Blocks of columns that may hold plan entries above the threshold, for every block of rows.
 
     rows, columns, groups: :func:`block_statistics` of the row blocks, the column blocks and the column super-blocks.
-    With f the rows' softmins, a row's entries b_j exp((f_i + g_j - C_ij) / eps) sum to one. A block of columns stays when
-    exp(bound / eps) times its mass exceeds exp(threshold). Returns starts (r + 1,), the active columns (nnz,), and per
-    row block a bound on the sum of the entries that were dropped.
+    With f the rows' softmins, a row's entries b_j exp((f_i + g_j - C_ij) / eps) sum to one. A block of columns stays
+    when exp(bound / eps) times its mass exceeds exp(threshold). Returns starts (r + 1,), the active columns (nnz,), and
+    per row block a bound on the sum of the entries that were dropped.
     """
     r = rows.shape[0]
     counts = np.zeros(r + 1, dtype=np.int64)

@@ -56,9 +56,7 @@ class DenseCoupling:
         """Nothing is ever dropped."""
 
 
-def _softmin(
-    rows: Cloud, columns: Cloud, g: torch.Tensor, eps: float, previous: Potential, moments: bool
-) -> Potential:
+def _softmin(rows: Cloud, columns: Cloud, g: torch.Tensor, eps: float, previous: Potential, moments: bool) -> Potential:
     """-eps log sum_j b_j exp((g_j - |x_i - y_j|^2/2) / eps), and the barycentres of the same sum."""
     n, d = rows.points.shape  # rows, dimension
     m = len(columns)  # columns
