@@ -2,7 +2,8 @@
 
 The cofactor matrix (det(J) J^-T) is what the area element of a surface is multiplied with, so that normals stay on the
 side that the moved faces give them, mirrored maps included, and no inverse is needed where a map folds or flattens.
-Normals are attributes: an (n, d) array called ``normals``, or the columns ``nx, ny, nz`` of a PLY file or a table.
+Normals are attributes: an (n, d) array called ``normals`` or ``Normals`` (as VTK's filters do), or the columns
+``nx, ny, nz`` or ``normal_x, normal_y, normal_z`` (as PCD files do).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float64]
-COLUMNS = ("nx", "ny", "nz")
+ARRAYS = ("normals", "Normals")
+COLUMNS = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
 CHUNK = 1 << 16  # points whose Jacobians are held at once: 65,536 x 9 x 8 bytes = 5 MB
 
 
@@ -25,14 +27,15 @@ def moved_normals(
     points: (n, d) in file units before the map; jacobian: points (k, d) -> (k, d, d).
     """
     n, d = points.shape  # points, dimension
-    columns = COLUMNS[:d]
     moved: dict[str, np.ndarray] = {}
-    if all(name in point_data for name in columns):
-        turned = _turn(np.stack([point_data[name] for name in columns], axis=1), points, jacobian=jacobian)
-        moved |= {name: turned[:, k].astype(point_data[name].dtype) for k, name in enumerate(columns)}
-    normals = point_data.get("normals")
-    if normals is not None and normals.shape == (n, d) and np.issubdtype(normals.dtype, np.floating):
-        moved["normals"] = _turn(normals, points, jacobian=jacobian).astype(normals.dtype)
+    for columns in (names[:d] for names in COLUMNS):
+        if all(name in point_data for name in columns):
+            turned = _turn(np.stack([point_data[name] for name in columns], axis=1), points, jacobian=jacobian)
+            moved |= {name: turned[:, k].astype(point_data[name].dtype) for k, name in enumerate(columns)}
+    for name in ARRAYS:
+        normals = point_data.get(name)
+        if normals is not None and normals.shape == (n, d) and np.issubdtype(normals.dtype, np.floating):
+            moved[name] = _turn(normals, points, jacobian=jacobian).astype(normals.dtype)
     return moved
 
 

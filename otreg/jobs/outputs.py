@@ -33,11 +33,14 @@ class Outputs:
         if self.directory is None and self.shape is None:
             raise ArgumentError("outputs need a directory or a shape file; got neither")
 
-    def files(self, source: Path, *, linear: bool) -> dict[str, Path]:
-        """The files of a job by role: shape, transform, matrix (linear models only), fields, report."""
+    def files(self, extension: str, *, linear: bool) -> dict[str, Path]:
+        """The files of a job by role: shape, transform, matrix (linear models only), fields, report.
+
+        extension: of the moved shape in the folder, with its dot; linear: whether the map has a matrix.
+        """
         files = {}
         if self.directory is not None:
-            files["shape"] = self.directory / f"registered{source.suffix.lower()}"
+            files["shape"] = self.directory / f"registered{extension}"
             files["transform"] = self.directory / "transform.json"
             if linear:
                 files["matrix"] = self.directory / "transform.txt"

@@ -6,7 +6,6 @@ report is written last, so that its presence says that the others are complete.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,9 @@ import numpy as np
 import torch
 
 from otreg.config import Length, RegisterConfig
-from otreg.io import write_json, write_matrix, write_shape
-from otreg.io.fields import write_fields
+from otreg.io import write_fields, write_json, write_matrix, write_shape
 from otreg.jobs.apply import moved_shape
+from otreg.jobs.conversion import check_conversion, extension_for
 from otreg.jobs.device import device_named
 from otreg.jobs.divergence import Divergence
 from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
@@ -67,12 +66,21 @@ def register_files(
     """
     started = perf_counter()
     device_named(config.device)
-    files = outputs.files(source, linear=config.models[-1] != "spline")
+    linear = config.models[-1] != "spline"
+    files = outputs.files(source.suffix.lower(), linear=linear)
     check_outputs(files.values(), inputs=[source, target], overwrite=outputs.overwrite)
-    check_writable_format(files["shape"])
+    if outputs.shape is not None:
+        check_writable_format(outputs.shape)
     with thread_limit(config.threads):
         source_shape, target_shape = read_pair(source, target, reading)
-        _check_conversion(source_shape, files["shape"])
+        warnings = [*source_shape.warnings, *target_shape.warnings]
+        if outputs.shape is None:
+            # What the file holds decides, not its name, so the name of the moved shape is known only now.
+            extension, warning = extension_for(source_shape, source)
+            warnings += [] if warning is None else [warning]
+            files = outputs.files(extension, linear=linear)
+            check_outputs(files.values(), inputs=[source, target], overwrite=outputs.overwrite)
+        check_conversion(source_shape, files["shape"])
         read = perf_counter()
         pair = measure_pair(source_shape, target_shape, config)
         settings = registration_settings(config, diagonal=pair.frame.scale)
@@ -104,6 +112,7 @@ def register_files(
         "divergence": divergence.to_dict(),
         "converged": registration.converged,
         "status": registration.status,
+        "warnings": warnings,
         "seconds": {
             "read": read - started,
             "register": registered - read,
@@ -120,7 +129,7 @@ def register_files(
         divergence=divergence,
         converged=registration.converged,
         status=registration.status,
-        warnings=(*source_shape.warnings, *target_shape.warnings),
+        warnings=tuple(warnings),
         record=record,
     )
 
@@ -143,14 +152,6 @@ def registration_settings(config: RegisterConfig, *, diagonal: float) -> Registr
         stiffness=config.stiffness,
         control_points=config.control_points,
     )
-
-
-def _check_conversion(shape: Shape, path: Path) -> None:
-    """Raises now what writing the moved shape to another format than the source's would raise after all the work."""
-    if shape.path is not None and path.suffix.lower() == shape.path.suffix.lower():
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        write_shape(shape, Path(folder) / f"trial{path.suffix}")
 
 
 def _write_results(

@@ -1,5 +1,6 @@
 """The door: answers quickly, one line per error, the right exit code."""
 
+import os
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from otreg.errors import (
     OutputFileError,
     ResourceError,
 )
-from otreg_cli.main import COMMANDS, cli, explain, run
+from otreg_cli.main import COMMANDS, cli, explain, main, run
 
 HEAVY = {"torch", "numba", "numpy", "scipy", "pydantic", "rich", "trimesh", "meshio", "pykeops"}
 
@@ -133,3 +134,15 @@ def test_a_reader_that_stops_early_is_no_error(otreg, pair):
     # `true` reads nothing, so that the pipe is closed before or while otreg writes.
     answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+def test_idle_openmp_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["otreg", "--version"])
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"

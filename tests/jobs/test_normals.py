@@ -24,14 +24,31 @@ def test_a_normal_stays_perpendicular_to_what_it_was_perpendicular_to(seed, d):
     assert np.linalg.norm(moved) == pytest.approx(1, abs=1e-12)
 
 
-def test_a_rotation_turns_normals_like_vectors():
+@pytest.mark.parametrize("names", [("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z")])
+def test_a_rotation_turns_columns_of_normals_like_vectors(names):
     rotation = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     normals = np.random.default_rng(0).standard_normal((50, 3))
-    columns = {name: normals[:, k].astype(np.float32) for k, name in enumerate(("nx", "ny", "nz"))}
+    columns = {name: normals[:, k].astype(np.float32) for k, name in enumerate(names)}
     moved = moved_normals(columns, np.zeros((50, 3)), jacobian=constant(rotation))
-    assert {name: values.dtype for name, values in moved.items()} == dict.fromkeys(("nx", "ny", "nz"), np.float32)
-    turned = np.stack([moved[name] for name in ("nx", "ny", "nz")], axis=1)
+    assert {name: values.dtype for name, values in moved.items()} == dict.fromkeys(names, np.float32)
+    turned = np.stack([moved[name] for name in names], axis=1)
     assert np.abs(turned - normals @ rotation.T).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ["normals", "Normals"])
+def test_a_rotation_turns_arrays_of_normals_like_vectors(name):
+    rotation = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    normals = np.random.default_rng(0).standard_normal((50, 3))
+    moved = moved_normals({name: normals}, np.zeros((50, 3)), jacobian=constant(rotation))
+    assert np.abs(moved[name] - normals @ rotation.T).max() < 1e-12
+
+
+def test_plane_normals_turn_too():
+    turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+    columns = {"normal_x": np.array([1.0, 0.6]), "normal_y": np.array([0.0, 0.8])}
+    moved = moved_normals(columns, np.zeros((2, 2)), jacobian=constant(turn))
+    assert np.abs(moved["normal_x"] - [0, -0.8]).max() < 1e-12
+    assert np.abs(moved["normal_y"] - [1, 0.6]).max() < 1e-12
 
 
 def test_a_mirrored_triangle_keeps_the_normal_of_its_winding():

@@ -10,7 +10,7 @@ from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
 
 def test_a_folder_receives_everything_and_a_matrix_for_linear_models_only(tmp_path):
     outputs = Outputs(directory=tmp_path / "out")
-    names = {role: path.name for role, path in outputs.files(tmp_path / "Skull.PLY", linear=True).items()}
+    names = {role: path.name for role, path in outputs.files(".ply", linear=True).items()}
     assert names == {
         "shape": "registered.ply",
         "transform": "transform.json",
@@ -18,11 +18,11 @@ def test_a_folder_receives_everything_and_a_matrix_for_linear_models_only(tmp_pa
         "fields": "brenier.vtu",
         "report": "report.json",
     }
-    assert "matrix" not in outputs.files(tmp_path / "skull.ply", linear=False)
+    assert "matrix" not in outputs.files(".ply", linear=False)
 
 
 def test_a_file_alone_receives_the_shape_alone(tmp_path):
-    assert Outputs(shape=tmp_path / "a.ply").files(tmp_path / "b.ply", linear=True) == {"shape": tmp_path / "a.ply"}
+    assert Outputs(shape=tmp_path / "a.ply").files(".obj", linear=True) == {"shape": tmp_path / "a.ply"}
 
 
 def test_nowhere_to_write_is_refused():

@@ -1,0 +1,51 @@
+"""The format of the moved shape: that of the source where it can be written, else the simplest one that holds it all.
+
+Whether a format can hold a shape is known to its writer alone, so a trial is written to a temporary folder: that takes
+a second, and an error after a registration of minutes is worse.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from otreg.errors import OutputFileError
+from otreg.io import formats, write_shape
+from otreg.shapes import Shape
+
+# For sources in formats that can only be read: most programs open the first, the second holds volumes too.
+SUBSTITUTES = (".ply", ".vtu")
+
+
+def extension_for(shape: Shape, path: Path) -> tuple[str, str | None]:
+    """The extension of the moved shape of a source file, and a warning when its own format can only be read.
+
+    path: the file's name; its extension counts where it is one of the format's. Raises OutputFileError.
+    """
+    info = next(info for info in formats() if info.name == shape.format)
+    if info.can_write:
+        return path.suffix.lower() if path.suffix.lower() in info.extensions else info.extensions[0], None
+    first, extension = SUBSTITUTES
+    try:
+        check_conversion(shape, Path(f"registered{first}"))
+        extension = first
+    except OutputFileError:  # the caller's own check says what is wrong with the second one, if anything
+        pass
+    return extension, f"{path}: format {info.name} can only be read; the moved shape is written as {extension[1:]}"
+
+
+def check_conversion(shape: Shape, path: Path) -> None:
+    """Raises now what writing the moved shape of a source to ``path`` would raise after all the work."""
+    if shape.native is not None and shape.format == _format_name(path):
+        return  # its own file with new coordinates: nothing can be lost
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            write_shape(shape, Path(folder) / path.name)
+        except OutputFileError as error:
+            # The name in the message is that of the trial; the user knows the other one.
+            raise OutputFileError(str(error).replace(str(Path(folder) / path.name), str(path))) from error
+
+
+def _format_name(path: Path) -> str | None:
+    """The name of the format that ``path`` is written in, None when its extension is unknown."""
+    return next((info.name for info in formats() if path.suffix.lower() in info.extensions), None)
