@@ -10,7 +10,7 @@ import torch
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.models import Model, start_model
-from otreg.registration.levels import Evaluation, Level
+from otreg.registration.levels import Evaluation, Level, TargetLevel
 from otreg.registration.optimisers import OPTIMISERS, Ending, Progress
 from otreg.registration.result import Registration, Stage, Step
 from otreg.registration.settings import RegistrationSettings
@@ -77,6 +77,7 @@ class _Run:
         self._blurs = blur_schedule(max(_COARSEST_BLUR, settings.blur), settings.blur, _BLUR_RATIO)
         self._work = len(settings.models) * sum(self._effort(blur) for blur in self._blurs)
         self._done = 0.0
+        self._targets: dict[tuple[float, float | None], TargetLevel] = {}
 
     @property
     def seconds(self) -> float:
@@ -121,7 +122,11 @@ class _Run:
         return level, state
 
     def _level(self, model: Model, blur: float, reach: float | None) -> Level:
-        return Level(self._source, self._target, model, blur=blur, reach=reach, reduction=self._settings.reduction)
+        if (blur, reach) not in self._targets:
+            self._targets[blur, reach] = TargetLevel(
+                self._target, blur=blur, reach=reach, reduction=self._settings.reduction
+            )
+        return Level(self._source, self._targets[blur, reach], model)
 
     def _apart(self, level: Level, state: Evaluation) -> bool:
         mass = float(level.weights.sum())
