@@ -6,7 +6,7 @@ from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.transport.reductions.base import Coupling, Potential, Reduction
 
-REDUCTIONS = ("dense", "cpu")
+REDUCTIONS = ("dense", "cpu", "keops")
 
 __all__ = ["REDUCTIONS", "Coupling", "Potential", "Reduction", "select_reduction"]
 
@@ -29,4 +29,8 @@ def select_reduction(name: str, measure: Measure) -> Reduction:
         from otreg.transport.reductions.cpu import CpuReduction
 
         return CpuReduction()
+    if name == "keops":
+        from otreg.transport.reductions.keops import KeopsReduction
+
+        return KeopsReduction()
     raise ArgumentError(f"reduction must be one of auto, {', '.join(REDUCTIONS)}; got '{name}'.")
