@@ -3,7 +3,7 @@
 from otreg.config.length import Length
 from otreg.config.parse import load_settings
 from otreg.config.settings import (
-    AUTO_REACH,
+    AUTO_REACH_BLURS,
     MODEL_NAMES,
     DistanceConfig,
     RegisterConfig,
@@ -11,7 +11,7 @@ from otreg.config.settings import (
 )
 
 __all__ = [
-    "AUTO_REACH",
+    "AUTO_REACH_BLURS",
     "MODEL_NAMES",
     "DistanceConfig",
     "Length",

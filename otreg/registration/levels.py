@@ -18,6 +18,10 @@ from otreg.transport.pyramid import build_pyramid
 
 # Cell over blur. From 0.6 to 1.2 the errors on real pairs differ by 2 %; 1.2 keeps the clouds small.
 _CELL = 1.2
+# A model with hundreds of parameters must see as many points as that, however large the blur: fewer cells than this are
+# refined, up to three times.
+_LEAST_CELLS = 1000
+_REFINEMENTS = 3
 # The engine must not merge the cells once more: it looks for finer ones and finds none worth having.
 _NO_MERGING = 0.05
 # Marginal error at which a transport is good enough to step along.
@@ -103,6 +107,9 @@ def _quantise(measure: Measure, model: Model | None, cell: float) -> tuple[torch
     if measure.points.device.type != "cpu" or measure.dimension > 3:
         return measure.points, measure.weights
     moved = measure.points if model is None else model(measure.points)
-    pyramid = build_pyramid(Measure(moved, measure.weights), cell)
+    finest = cell / 2**_REFINEMENTS
+    pyramid = build_pyramid(Measure(moved, measure.weights), finest)
     level = pyramid.level(cell * 1.001)
+    while level > 0 and len(pyramid.levels[level]) < _LEAST_CELLS and pyramid.levels[level].cell > 1.001 * finest:
+        level -= 1
     return pyramid.coarsen(pyramid.from_measure_order(measure.points.double()), level), pyramid.levels[level].weights

@@ -22,7 +22,7 @@ class RegistrationSettings:
 
     models: tuple[str, ...] = ("rigid",)
     blur: float = 0.01
-    reach: float | None = 0.05
+    reach: float | None = 0.02
     optimizer: Optimizer = "gauss-newton"
     iterations: int = 30
     tolerance: float = 1e-4

@@ -113,7 +113,7 @@ def sqrtm(a: np.ndarray) -> np.ndarray:
 
 
 def gaussian(mean: np.ndarray, cov: np.ndarray, n: int) -> Measure:
-    """N(mean, cov) on n^d nodes of a grid over six standard deviations: sums of Gaussians on grids are exact to 1e-8."""
+    """N(mean, cov) on n^d nodes of a grid over six deviations; sums of Gaussians over grids are exact to 1e-8."""
     d = len(mean)
     axis = np.linspace(-6, 6, n)
     z = np.stack(np.meshgrid(*[axis] * d, indexing="ij"), -1).reshape(-1, d)
