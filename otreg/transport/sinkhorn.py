@@ -34,11 +34,11 @@ class Sinkhorn:
     # The path: ratio of consecutive blurs and over-relaxation of the one sweep that each of them gets.
     ratio: float = 0.7
     over_relaxation: float = 1.2
-    # Largest cell over the blur at the end and along the path (see the pyramid); block pairs with less than exp(-cut)
-    # of a row's mass are left out.
+    # Largest cell over the blur at the end and along the path (see the pyramid); what holds less than exp(-cut) of a
+    # row's mass is left out, by default a twentieth of the tolerance.
     cell: float = 0.6
     path_cell: float = 1.2
-    cut: float = 14.0
+    cut: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("blur", "reach", "tolerance"):
@@ -101,7 +101,7 @@ class Sinkhorn:
             max_iterations=self.max_iterations,
             ratio=self.ratio,
             over_relaxation=self.over_relaxation,
-            cut=self.cut,
+            cut=max(8.0, 3.0 - math.log(self.tolerance)) if self.cut is None else self.cut,
             cell=self.cell,
             path_cell=max(self.cell, self.path_cell),
         )

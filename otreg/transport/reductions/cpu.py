@@ -99,22 +99,21 @@ class _Side:
     def statistics(self, potential: Potential, size: int) -> Floats:
         """What the search needs of every block of ``size`` points."""
         f, image = potential.values.numpy(), potential.image.numpy()
-        with _threads_for(len(f) // size):
+        with _threads_for(len(f) // kernels.BLOCK):
             return kernels.block_statistics(self.points, f, image, self.weights, size)
 
 
 class _Sums:
-    """Softmins of one side over the active blocks of the other."""
+    """Softmins of one side over the active slices of the other."""
 
     def __init__(self, rows: _Side, columns: _Side, f: Potential, g: Potential, eps: float, cut: float) -> None:
         """f: softmins on the rows, as far as known; g: potentials that the rows see on the columns."""
         self._rows, self._columns, self._eps = rows, columns, eps
-        row_blocks = rows.statistics(f, kernels.BLOCK)
-        column_blocks = columns.statistics(g, kernels.BLOCK)
-        column_groups = columns.statistics(g, kernels.BLOCK * kernels.GROUP)
-        with _threads_for(len(row_blocks) * len(column_groups)):
-            self._starts, self._active, dropped = kernels.find_active_blocks(
-                row_blocks, column_blocks, column_groups, eps, -cut
+        row_blocks, row_slices = (rows.statistics(f, size) for size in (kernels.BLOCK, kernels.SLICE))
+        groups, blocks, slices = (columns.statistics(g, size) for size in (kernels.GROUP, kernels.BLOCK, kernels.SLICE))
+        with _threads_for(len(row_blocks) * len(groups)):
+            self._starts, self._active, dropped = kernels.find_active_slices(
+                row_blocks, row_slices, groups, blocks, slices, eps, -cut
             )
         self._image = np.ascontiguousarray(row_blocks[:, 3:6])
         self._peak = np.full(len(self._active), np.inf, dtype=np.float32)
@@ -124,7 +123,7 @@ class _Sums:
     def softmin(self, g: torch.Tensor, previous: Potential, moments: bool) -> Potential:
         values = np.empty(len(self._rows.points))
         barycentre = np.empty_like(self._rows.points)
-        with _threads_for(len(self._active)):
+        with _threads_for(len(self._active) // (kernels.BLOCK // kernels.SLICE)):
             kernels.softmin_blocks(
                 self._rows.points,
                 previous.values.numpy(),

@@ -1,7 +1,7 @@
-"""Compiled loops of the CPU reduction: softmin over active blocks, and the search for those blocks.
+"""Compiled loops of the CPU reduction: softmin over active slices, and the search for those slices.
 
-Every kernel works on *blocks* of :data:`BLOCK` consecutive points of a cloud in Hilbert order. Positions and
-potentials are float64; inside one pair of blocks they are re-centred so that the exponents of the plan become numbers
+Every kernel works on *blocks* of :data:`BLOCK` consecutive points of a cloud in Hilbert order, and on *slices* of
+:data:`SLICE` points of the other cloud. Positions and potentials are float64; inside one pair of blocks they are re-centred so that the exponents of the plan become numbers
 of order ten, which float32 holds to 1e-6 whatever the displacement: with x = c + u in a row block, t near its image,
 
     (f(x) + g(y) - |x - y|^2 / 2) / eps =   [f(x) - f_0 - |u|^2 / 2 + <u, t - c>] / eps    (per row, once)
@@ -26,9 +26,14 @@ from numba.extending import intrinsic
 # A block is 64 points: long enough for full vectors, short enough to be compact (measured: 32 costs a fifth of the
 # throughput, variable lengths cost nine tenths).
 BLOCK = 64
-# A super-block is 16 blocks: the first step of the hierarchical search.
-GROUP = 16
+# The search for active columns goes from super-blocks over blocks down to slices of a quarter block, and the softmin
+# takes any four active slices at a time: a finer choice of columns at the same constant width.
+GROUP = 1024
+SLICE = 16
 
+# Bounds below exp(-40) add nothing to what is dropped; rows with more active slices than are remembered are walked twice.
+_NOTHING = -40.0
+_REMEMBERED = 512
 _LOG2E = 1.4426950408889634
 _LN2 = 0.6931471805599453
 _EMPTY = -1e30  # log-weight of a column without mass; finite, because the kernels are compiled without NaN and inf
@@ -80,12 +85,13 @@ def _exp2(x):
 
 @njit(parallel=True, fastmath=_FAST, cache=True)
 def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, out, barycentre, peak):
-    """Softmin of every row over its active blocks of columns, optionally with the plan's barycentres.
+    """Softmin of every row over its active slices of columns, optionally with the plan's barycentres.
 
     x (n, 3), f (n,): rows and their previous potentials, which shift the exponents. image (blocks of n, 3): where the
     block's mass goes, roughly. y (m, 3), g (m,), log_b (m,): columns, potentials, log weights. starts, columns: active
-    blocks in CSR form. Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps), barycentre (n, 3) if ``moments``,
-    and peak (nnz,): per pair of blocks the largest share sum_j b_j exp((f_i + g_j - C_ij) / eps) over its rows.
+    slices in CSR form. Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps), barycentre (n, 3) if ``moments``,
+    and peak (nnz,): for the slices that were taken together the largest share sum_j b_j exp((f_i + g_j - C_ij) / eps)
+    over the rows of the block.
     """
     n = x.shape[0]
     m = y.shape[0]
@@ -127,23 +133,21 @@ def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, out,
         v0 = v[0]
         v1 = v[1]
         v2 = v[2]
-        for k in range(starts[block], starts[block + 1]):
-            start = columns[k] * BLOCK
-            width = min(BLOCK, m - start)
-            for j in range(width):
-                y0 = y[start + j, 0]
-                y1 = y[start + j, 1]
-                y2 = y[start + j, 2]
-                cost = 0.5 * ((y0 - c0) ** 2 + (y1 - c1) ** 2 + (y2 - c2) ** 2)
-                b[j] = f4((g[start + j] + f_ref - cost) * to_bits + log_b[start + j] * _LOG2E)
-                v0[j] = f4((y0 - t0) * to_bits)
-                v1[j] = f4((y1 - t1) * to_bits)
-                v2[j] = f4((y2 - t2) * to_bits)
-            for j in range(width, BLOCK):
-                b[j] = f4(_EMPTY)
-                v0[j] = f4(0.0)
-                v1[j] = f4(0.0)
-                v2[j] = f4(0.0)
+        for k in range(starts[block], starts[block + 1], BLOCK // SLICE):
+            together = min(starts[block + 1] - k, BLOCK // SLICE)
+            b[:] = f4(_EMPTY)
+            for part in range(together):
+                start = columns[k + part] * SLICE
+                for j in range(min(SLICE, m - start)):
+                    y0 = y[start + j, 0]
+                    y1 = y[start + j, 1]
+                    y2 = y[start + j, 2]
+                    cost = 0.5 * ((y0 - c0) ** 2 + (y1 - c1) ** 2 + (y2 - c2) ** 2)
+                    at = part * SLICE + j
+                    b[at] = f4((g[start + j] + f_ref - cost) * to_bits + log_b[start + j] * _LOG2E)
+                    v0[at] = f4((y0 - t0) * to_bits)
+                    v1[at] = f4((y1 - t1) * to_bits)
+                    v2[at] = f4((y2 - t2) * to_bits)
             largest = f4(0.0)
             if moments:
                 for i in range(size):
@@ -178,7 +182,7 @@ def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, out,
                         s += _exp2(a_i + b[j] + u0_i * v0[j] + u1_i * v1[j] + u2_i * v2[j])
                     total[0, i] += s
                     largest = max(largest, s)
-            peak[k] = largest
+            peak[k : k + together] = largest
 
         for i in range(size):
             s = total[0, i]
@@ -196,20 +200,20 @@ def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, out,
 
 
 @njit(cache=True)
-def _softmin_row(x, y, g, log_b, blocks, eps, barycentre):
+def _softmin_row(x, y, g, log_b, slices, eps, barycentre):
     """One row in float64 with the usual two passes (maximum first); the rare fallback."""
     m = y.shape[0]
     top = -1e300
-    for start in blocks * BLOCK:
-        for j in range(start, min(start + BLOCK, m)):
+    for start in slices * SLICE:
+        for j in range(start, min(start + SLICE, m)):
             cost = 0.5 * ((x[0] - y[j, 0]) ** 2 + (x[1] - y[j, 1]) ** 2 + (x[2] - y[j, 2]) ** 2)
             top = max(top, (g[j] - cost) / eps + log_b[j])
     s = 0.0
     s0 = 0.0
     s1 = 0.0
     s2 = 0.0
-    for start in blocks * BLOCK:
-        for j in range(start, min(start + BLOCK, m)):
+    for start in slices * SLICE:
+        for j in range(start, min(start + SLICE, m)):
             cost = 0.5 * ((x[0] - y[j, 0]) ** 2 + (x[1] - y[j, 1]) ** 2 + (x[2] - y[j, 2]) ** 2)
             w = np.exp((g[j] - cost) / eps + log_b[j] - top)
             s += w
@@ -224,13 +228,13 @@ def _softmin_row(x, y, g, log_b, blocks, eps, barycentre):
 
 @njit(parallel=True, cache=True)
 def block_statistics(x, f, image, weights, size):
-    """Per block of ``size`` points: centre, mean image, radius, half-extents, linearised maximum of f, mass.
+    """Per block of ``size`` points: centre, mean image, radius, half-extents, linearised maximum of f, mass, log mass.
 
-    Returns (blocks, 12): c (3), t (3), r, h (3), fmax, mass; fmax = max_i f_i - <c - t, x_i - c> - |x_i - c|^2 / 2.
+    Returns (blocks, 13): c (3), t (3), r, h (3), fmax, mass, log mass; fmax = max_i f_i - <c - t, x_i - c> - |x_i - c|^2 / 2.
     """
     n = x.shape[0]
     blocks = (n + size - 1) // size
-    out = np.zeros((blocks, 12))
+    out = np.zeros((blocks, 13))
     for block in prange(blocks):
         first = block * size
         last = min(first + size, n)
@@ -259,6 +263,7 @@ def block_statistics(x, f, image, weights, size):
         out[block, 6] = np.sqrt(radius)
         out[block, 10] = top
         out[block, 11] = mass
+        out[block, 12] = np.log(mass + 1e-300)
     return out
 
 
@@ -294,65 +299,87 @@ def _largest_exponent(p, q):
     )
 
 
-@njit(parallel=True, cache=True)
-def find_active_blocks(rows, columns, groups, eps, threshold):
-    """Blocks of columns that may hold plan entries above the threshold, for every block of rows.
+@njit(inline="always")
+def _slice_exponent(rows, row_slices, i, column):
+    """Bound between row block i and a slice of columns, refined by the slices of the block where these are smaller."""
+    whole = _largest_exponent(rows[i], column)
+    if rows[i, 6] <= 1.5 * column[6]:
+        return whole
+    best = -1e300
+    for part in range(i * (BLOCK // SLICE), min((i + 1) * (BLOCK // SLICE), row_slices.shape[0])):
+        best = max(best, _largest_exponent(row_slices[part], column))
+    return min(best, whole)
 
-    rows, columns, groups: :func:`block_statistics` of the row blocks, the column blocks and the column super-blocks.
-    With f the rows' softmins, a row's entries b_j exp((f_i + g_j - C_ij) / eps) sum to one. A block of columns stays
-    when exp(bound / eps) times its mass exceeds exp(threshold). Returns starts (r + 1,), the active columns (nnz,), and
-    per row block a bound on the sum of the entries that were dropped.
+
+@njit(cache=True)
+def _walk_row(i, rows, row_slices, groups, columns, slices, eps, threshold, found):
+    """Active slices of row block i, written to ``found`` as far as it is long; (how many, bound on what was dropped)."""
+    lost = 0.0
+    nearest = -1e300
+    best = 0
+    count = 0
+    for group in range(groups.shape[0]):
+        score = _largest_exponent(rows[i], groups[group]) / eps
+        # Until something is kept, look into what should be passed over: a row must not end up empty.
+        if score + groups[group, 12] < threshold and (count > 0 or score <= nearest):
+            if score + groups[group, 12] > _NOTHING:
+                lost += np.exp(score + groups[group, 12])
+            continue
+        for block in range(group * (GROUP // BLOCK), min((group + 1) * (GROUP // BLOCK), columns.shape[0])):
+            score = _largest_exponent(rows[i], columns[block]) / eps
+            if score + columns[block, 12] < threshold and (count > 0 or score <= nearest):
+                if score + columns[block, 12] > _NOTHING:
+                    lost += np.exp(score + columns[block, 12])
+                continue
+            for part in range(block * (BLOCK // SLICE), min((block + 1) * (BLOCK // SLICE), slices.shape[0])):
+                score = _slice_exponent(rows, row_slices, i, slices[part]) / eps
+                if score > nearest:
+                    nearest = score
+                    best = part
+                if score + slices[part, 12] >= threshold:
+                    if count < found.shape[0]:
+                        found[count] = part
+                    count += 1
+                elif score + slices[part, 12] > _NOTHING:
+                    lost += np.exp(score + slices[part, 12])
+    if count == 0:
+        found[0] = best
+        count = 1
+    return count, lost
+
+
+@njit(parallel=True, cache=True)
+def find_active_slices(rows, row_slices, groups, columns, slices, eps, threshold):
+    """Slices of columns that may hold plan entries above the threshold, for every block of rows.
+
+    rows, row_slices: :func:`block_statistics` of the rows with blocks of BLOCK and of SLICE points; groups, columns,
+    slices: of the columns with GROUP, BLOCK and SLICE. With f the rows' softmins, a row's entries
+    b_j exp((f_i + g_j - C_ij) / eps) sum to one; columns stay when exp(bound / eps) times their mass exceeds
+    exp(threshold). Returns starts (r + 1,), the active slices (nnz,), and per row block a bound on the sum of the entries
+    that were dropped. A row block without active slices gets the most likely one.
     """
     r = rows.shape[0]
     counts = np.zeros(r + 1, dtype=np.int64)
     dropped = np.zeros(r)
-    best = np.zeros(r, dtype=np.int64)
+    first_found = np.empty((r, min(_REMEMBERED, slices.shape[0])), dtype=np.int32)
     for i in prange(r):
-        count = 0
-        lost = 0.0
-        nearest = -1e300
-        for j_group in range(groups.shape[0]):
-            score = _largest_exponent(rows[i], groups[j_group]) / eps
-            passed = score + np.log(groups[j_group, 11] + 1e-300) < threshold
-            if passed:
-                lost += np.exp(max(score, -700.0)) * groups[j_group, 11]
-                # Until something is kept, look into the group all the same: a row must not end up empty.
-                if count > 0 or score <= nearest:
-                    continue
-            for j in range(j_group * GROUP, min((j_group + 1) * GROUP, columns.shape[0])):
-                score = _largest_exponent(rows[i], columns[j]) / eps
-                if score > nearest:
-                    nearest = score
-                    best[i] = j
-                if passed:
-                    continue
-                if score + np.log(columns[j, 11] + 1e-300) >= threshold:
-                    count += 1
-                else:
-                    lost += np.exp(max(score, -700.0)) * columns[j, 11]
-        counts[i + 1] = max(count, 1)
-        dropped[i] = lost
+        counts[i + 1], dropped[i] = _walk_row(
+            i, rows, row_slices, groups, columns, slices, eps, threshold, first_found[i]
+        )
     starts = np.cumsum(counts)
     active = np.empty(starts[r], dtype=np.int32)
     for i in prange(r):
-        k = starts[i]
-        for j_group in range(groups.shape[0]):
-            score = _largest_exponent(rows[i], groups[j_group]) / eps
-            if score + np.log(groups[j_group, 11] + 1e-300) < threshold:
-                continue
-            for j in range(j_group * GROUP, min((j_group + 1) * GROUP, columns.shape[0])):
-                score = _largest_exponent(rows[i], columns[j]) / eps
-                if score + np.log(columns[j, 11] + 1e-300) >= threshold:
-                    active[k] = j
-                    k += 1
-        if k == starts[i]:
-            active[k] = best[i]
+        n = counts[i + 1]
+        if n <= first_found.shape[1]:
+            active[starts[i] : starts[i + 1]] = first_found[i, :n]
+        else:
+            _walk_row(i, rows, row_slices, groups, columns, slices, eps, threshold, active[starts[i] : starts[i + 1]])
     return starts, active, dropped
 
 
 @njit(cache=True)
 def drop_weak_blocks(starts, columns, peak, smallest):
-    """The active blocks whose measured peak is at least ``smallest``; every row block keeps its strongest one."""
+    """The active slices whose measured peak is at least ``smallest``; every row block keeps its strongest one."""
     r = starts.shape[0] - 1
     kept_starts = np.zeros(r + 1, dtype=np.int64)
     kept = np.empty_like(columns)
