@@ -11,7 +11,7 @@ _REGULARISATION = 1e-10
 class Anderson:
     """State of the acceleration: the last differences of residuals and of images."""
 
-    def __init__(self, weights: torch.Tensor, memory: int = 5) -> None:
+    def __init__(self, weights: torch.Tensor, memory: int = 8) -> None:
         """weights: (n,) >= 0, the inner product in which residuals are measured."""
         self._weights = weights / weights.sum()
         self._memory = memory

@@ -31,9 +31,11 @@ class Sinkhorn:
     tolerance: float = 1e-3
     max_iterations: int = 300
     reduction: str = "auto"
-    # The path: ratio of consecutive blurs and over-relaxation of the one sweep that each of them gets.
+    # The path: ratio of consecutive blurs, sweeps that each of them gets, and their over-relaxation. One sweep leaves
+    # long waves in the potentials that take hundreds of sweeps at the last blur (bent shapes, conserved mass).
     ratio: float = 0.7
-    over_relaxation: float = 1.2
+    path_sweeps: int = 2
+    over_relaxation: float = 1.5
     # Largest cell over the blur at the end and along the path (see the pyramid); what holds less than exp(-cut) of a
     # row's mass is left out, by default a twentieth of the tolerance.
     cell: float = 0.6
@@ -50,8 +52,9 @@ class Sinkhorn:
             raise ArgumentError(f"ratio must lie strictly between 0 and 1; got {self.ratio}.")
         if not 0 < self.over_relaxation < 2:
             raise ArgumentError(f"over_relaxation must lie strictly between 0 and 2; got {self.over_relaxation}.")
-        if self.max_iterations < 1:
-            raise ArgumentError(f"max_iterations must be at least 1; got {self.max_iterations}.")
+        for name in ("max_iterations", "path_sweeps"):
+            if getattr(self, name) < 1:
+                raise ArgumentError(f"{name} must be at least 1; got {getattr(self, name)}.")
 
     def prepare(self, measure: Measure, *, self_start: Potential | None = None) -> PreparedMeasure:
         """The measure with its pyramid and, on demand, its self potentials, to be used in several problems.
@@ -100,6 +103,7 @@ class Sinkhorn:
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
             ratio=self.ratio,
+            path_sweeps=self.path_sweeps,
             over_relaxation=self.over_relaxation,
             cut=max(8.0, 3.0 - math.log(self.tolerance)) if self.cut is None else self.cut,
             cell=self.cell,

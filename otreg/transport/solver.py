@@ -43,7 +43,7 @@ class Rules:
     """What the loop is asked to do; lengths in frame units.
 
     blur, relaxation: the problem. tolerance: marginal error at which to stop. max_iterations: sweeps at the last blur.
-    ratio: of consecutive blurs. over_relaxation: of the updates along the path. cut: block pairs below exp(-cut) of a
+    ratio: of consecutive blurs. path_sweeps, over_relaxation: of the updates along the path. cut: block pairs below exp(-cut) of a
     row's mass are left out. cell: largest edge of a cell over the blur; path_cell: the same along the path.
     """
 
@@ -52,6 +52,7 @@ class Rules:
     tolerance: float
     max_iterations: int
     ratio: float
+    path_sweeps: int
     over_relaxation: float
     cut: float
     cell: float
@@ -197,7 +198,7 @@ def infinite_blur_potentials(source: Cloud, target: Cloud, relaxation: Relaxatio
 def _anneal(
     source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction
 ) -> tuple[tuple[int, int], Potential, Potential, int]:
-    """One over-relaxed Gauss-Seidel sweep per blur, each on the level that its blur needs; stops before the last blur.
+    """Over-relaxed Gauss-Seidel sweeps, a few per blur on the level that the blur needs; stops before the last blur.
 
     Returns the levels for the last blur with ``path_cell``, the potentials there, and the sweeps done.
     """
@@ -214,13 +215,14 @@ def _anneal(
         x, y = source.levels[i], target.levels[j]
         damping = relaxation.damping(eps)
         coupling = reduction.couple(x, y, f, g, eps=eps, damping=damping, cut=rules.cut)
-        f = _towards(f, coupling.rows(damping * g.values, f, moments=True), omega)
-        seen = damping * f.values
-        seen = seen + relaxation.best_shift(seen, damping * g.values, x.weights, y.weights)
-        g = _towards(g, coupling.columns(seen, g, moments=True), omega)
+        for _ in range(rules.path_sweeps):
+            f = _towards(f, coupling.rows(damping * g.values, f, moments=True), omega)
+            seen = damping * f.values
+            seen = seen + relaxation.best_shift(seen, damping * g.values, x.weights, y.weights)
+            g = _towards(g, coupling.columns(seen, g, moments=True), omega)
     cell = rules.path_cell * rules.blur
     finest = source.level(cell), target.level(cell)
-    return finest, refine(source, f, i, finest[0]), refine(target, g, j, finest[1]), len(blurs) - 1
+    return finest, refine(source, f, i, finest[0]), refine(target, g, j, finest[1]), rules.path_sweeps * (len(blurs) - 1)
 
 
 def _solve_cross_level(
