@@ -6,6 +6,7 @@ once.
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 import traceback
@@ -41,6 +42,16 @@ class LazyGroup(click.Group):
         command = import_module(COMMANDS[cmd_name][0]).command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{close[0]}'?" if close else ""
+            raise click.UsageError(error.message + hint, ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -79,7 +90,8 @@ def run(arguments: Sequence[str]) -> int:
         # Not cli.main(): click would answer some exceptions itself, with exit codes of its own.
         with cli.make_context("otreg", list(arguments), obj=state) as context:
             cli.invoke(context)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it is None when the shell has closed it
+            sys.stdout.flush()
         code = 0
     except click.exceptions.Exit as answered:  # --help and --version
         code = answered.exit_code

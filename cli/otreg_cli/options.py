@@ -15,8 +15,20 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-# Existence is checked by the reader, which says more than click can and exits with the code for input.
-PATH = click.Path(path_type=Path)
+
+class FilePath(click.Path):
+    """A path that is not empty: an empty one, from a variable that was not set, would mean the current folder.
+
+    Existence is checked by the reader, which says more than click can and exits with the code for input.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("a path must not be empty; give a name", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH = FilePath(path_type=Path)
 
 # Settings whose flag is not simply their name.
 FLAGS: Mapping[str, tuple[str, ...]] = {"models": ("-m", "--model")}

@@ -38,7 +38,8 @@ def write_json(path: Path | str, obj: Any, overwrite: bool = False) -> None:
     except (ValueError, TypeError) as error:
         raise ArgumentError(f"{path}: cannot be written as JSON: {error}") from error
     with atomic_write(path, overwrite=overwrite) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+        # Names of files need not be UTF-8; Python carries their other bytes as surrogates, and \udce4 is JSON for one.
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def file_hash(path: Path | str) -> str:

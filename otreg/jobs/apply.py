@@ -9,7 +9,7 @@ from otreg.errors import FormatError, InputError
 from otreg.io import read_json, write_shape
 from otreg.jobs.normals import moved_normals
 from otreg.jobs.outputs import check_outputs, check_writable_format
-from otreg.jobs.reading import Reading
+from otreg.jobs.reading import Reading, warnings_of
 from otreg.models.transform import Transform
 from otreg.shapes import Shape
 
@@ -60,4 +60,4 @@ def apply_transform(
     transform = read_transform(transform_path)
     shape = reading.shape(shape_path)
     write_shape(moved_shape(shape, transform), out_path, overwrite=overwrite)
-    return AppliedTransform(path=out_path, points=len(shape.points), warnings=shape.warnings)
+    return AppliedTransform(path=out_path, points=len(shape.points), warnings=tuple(warnings_of(shape)))

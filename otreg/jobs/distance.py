@@ -11,7 +11,7 @@ from otreg.config import DistanceConfig
 from otreg.jobs.divergence import Divergence
 from otreg.jobs.pair import measure_pair, read_pair, thread_limit
 from otreg.jobs.provenance import input_record, machine, versions
-from otreg.jobs.reading import Reading
+from otreg.jobs.reading import Reading, warnings_of
 from otreg.transport import Sinkhorn
 
 
@@ -56,4 +56,4 @@ def distance_files(
         "versions": versions(),
         "platform": machine(),
     }
-    return DistanceReport(divergence, record, (*source_shape.warnings, *target_shape.warnings))
+    return DistanceReport(divergence, record, tuple(warnings_of(source_shape, target_shape)))

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from otreg.jobs.plain import plain
 from otreg.measures import Frame
 from otreg.transport import Transport
 
@@ -44,14 +45,6 @@ class Divergence:
         return math.sqrt(2 * max(self.value, 0.0))
 
     def to_dict(self) -> dict[str, Any]:
-        """In pure JSON types; a bound that is not finite becomes null."""
-        return {
-            "value": self.value,
-            "lower": self.lower if math.isfinite(self.lower) else None,
-            "upper": self.upper if math.isfinite(self.upper) else None,
-            "distance": self.distance,
-            "unit": "squared file units; distance: file units",
-            "marginal_error": self.marginal_error,
-            "converged": self.converged,
-            "status": self.status,
-        }
+        """In pure JSON types; a number that is not finite becomes null."""
+        record = plain(self)
+        return {**record, "distance": plain(self.distance), "unit": "squared file units; distance: file units"}

@@ -21,3 +21,8 @@ class Reading:
     def shape(self, path: Path) -> Shape:
         """The shape of a file. Raises InputFileError, FormatError, InputError or ResourceError."""
         return read_shape(path, format=self.format, drop_invalid=self.drop_invalid, max_points=self.max_points)
+
+
+def warnings_of(*shapes: Shape) -> list[str]:
+    """What was odd about the shapes that were read, each sentence with the name of its file."""
+    return [f"{shape.path}: {sentence}" for shape in shapes for sentence in shape.warnings]

@@ -25,7 +25,7 @@ from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
 from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
 from otreg.jobs.plain import plain
 from otreg.jobs.provenance import input_record, machine, versions
-from otreg.jobs.reading import Reading
+from otreg.jobs.reading import Reading, warnings_of
 from otreg.models.transform import Transform
 from otreg.registration import Registration, RegistrationSettings, Step, register
 from otreg.shapes import Shape
@@ -73,7 +73,7 @@ def register_files(
         check_writable_format(outputs.shape)
     with thread_limit(config.threads):
         source_shape, target_shape = read_pair(source, target, reading)
-        warnings = [*source_shape.warnings, *target_shape.warnings]
+        warnings = warnings_of(source_shape, target_shape)
         if outputs.shape is None:
             # What the file holds decides, not its name, so the name of the moved shape is known only now.
             extension, warning = extension_for(source_shape, source)

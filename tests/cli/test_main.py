@@ -61,7 +61,10 @@ def test_version_is_the_package_s(otreg):
 @pytest.mark.parametrize(
     ("arguments", "part"),
     [
-        (["regster"], "No such command 'regster'"),
+        (["regster"], "No such command 'regster'. Did you mean 'register'?"),
+        (["destroy"], "No such command 'destroy'"),
+        (["register", "a", ""], "'TARGET': a path must not be empty"),
+        (["register", "a", "b", "-d", ""], "'--output-dir': a path must not be empty"),
         (["register"], "Missing argument 'SOURCE'"),
         (["register", "a", "b", "--outpt", "c"], "--output"),
         (["register", "a", "b", "--device", "tpu"], "'tpu'"),
@@ -146,3 +149,9 @@ def test_idle_openmp_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
     with pytest.raises(SystemExit):
         main()
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+
+
+def test_a_closed_stdout_is_no_bug(pair):
+    script = f"'{sys.executable}' -c 'from otreg_cli.main import main; main()' info '{pair[0]}' >&-"
+    answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (answer.returncode, answer.stderr) == (0, "")

@@ -1,6 +1,8 @@
 """Jobs as library functions: units, threads, refusals, and what is left behind when something fails."""
 
 import json
+import os
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -151,3 +153,24 @@ def test_a_blur_in_file_units_means_the_same_as_its_share_of_the_diagonal(tmp_pa
     share = distance_files(source, target, DistanceConfig(blur=Length(0.05, "diagonal")))
     units = distance_files(source, target, DistanceConfig(blur=Length(0.05 * diagonal, "file")))
     assert units.divergence.value == pytest.approx(share.divergence.value, rel=1e-9)
+
+
+def test_warnings_say_which_file_they_are_about(tmp_path):
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("x,y,z\n0,0,0\nnan,0,0\n1,1,1\n2,0,1\n")
+    paths = tmp_path / "a.csv", tmp_path / "b.csv"
+    reading = Reading(drop_invalid=True)
+    report = register_files(*paths, coarse(), Outputs(shape=tmp_path / "c.csv"), reading=reading)
+    for warnings in (report.warnings, distance_files(*paths, DistanceConfig(), reading=reading).warnings):
+        assert [warning.split(": ")[0] for warning in warnings] == [str(path) for path in paths]
+    write_transform(tmp_path / "t.json", 3)
+    [warning] = apply_transform(tmp_path / "t.json", paths[0], tmp_path / "d.csv", reading=reading).warnings
+    assert warning.startswith(f"{paths[0]}: 1 point")
+
+
+def test_names_that_are_no_unicode_are_kept_in_the_report(tmp_path):
+    source = cloud(tmp_path / "a.ply").rename(Path(os.fsdecode(os.fsencode(tmp_path) + b"/l\xe4tin.ply")))
+    report = register_files(source, cloud(tmp_path / "b.ply"), coarse(), Outputs(directory=tmp_path / "out"))
+    record = json.loads(report.files["report"].read_text(encoding="utf-8"))
+    assert record == report.record
+    assert Path(record["inputs"]["source"]["path"]) == source
