@@ -15,6 +15,9 @@ from otreg.transport.relaxation import Relaxation
 from otreg.transport.result import PreparedMeasure, Transport, WarmStart
 from otreg.transport.solver import Rules, solve_cross
 
+# Potentials of a source that has moved further than this (rms) are worth nothing.
+_NEARBY_BLURS = 3.0
+
 
 @final
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ class Sinkhorn:
         the tolerance is a status of the answer, not an error.
         """
         if not isinstance(source, PreparedMeasure):
-            source = self.prepare(source, self_start=None if warm_start is None else warm_start.source_self)
+            source = self.prepare(source, self_start=None if warm_start is None else _carried_along(warm_start, source))
         target = target if isinstance(target, PreparedMeasure) else self.prepare(target)
         a, b = source.measure, target.measure
         if a.dimension != b.dimension:
@@ -87,7 +90,7 @@ class Sinkhorn:
                 "Normalise the weights or set a reach."
             )
         start = None
-        if warm_start is not None:
+        if warm_start is not None and _rms(warm_start.source_points, a) <= _NEARBY_BLURS * self.blur:
             start = (
                 source.sorted(_moved(warm_start.source, warm_start.source_points, a)),
                 target.sorted(_moved(warm_start.target, warm_start.target_points, b)),
@@ -111,10 +114,29 @@ class Sinkhorn:
         )
 
 
+def _step(origin: torch.Tensor, measure: Measure) -> torch.Tensor:
+    """(n, d) way of the points of a measure from where they were."""
+    if len(origin) != len(measure):
+        raise ArgumentError(f"a warm start needs as many points as before; got {len(measure)}, had {len(origin)}.")
+    return measure.points.double() - origin.double()
+
+
+def _rms(origin: torch.Tensor, measure: Measure) -> float:
+    """How far the points of a measure are from where they were, root mean square."""
+    return float(((measure.weights * _step(origin, measure).square().sum(1)).sum() / measure.mass).sqrt())
+
+
 def _moved(potential: Potential, origin: torch.Tensor, measure: Measure) -> Potential:
     """A potential that was found at the points ``origin``, as a guess at the points of the measure."""
-    n, known = len(measure), potential.image.shape[1]  # points, coordinates (padded to 3 by some reductions)
-    if len(origin) != n:
-        raise ArgumentError(f"a warm start needs as many points as before; got {n}, had {len(origin)}.")
-    old, new = (torch.nn.functional.pad(p.double(), (0, known - p.shape[1])) for p in (origin, measure.points))
-    return potential.upper_bound(old, new)
+    known = potential.image.shape[1]  # coordinates, padded to 3 by some reductions
+    old, step = (torch.nn.functional.pad(p.double(), (0, known - p.shape[1])) for p in (origin, _step(origin, measure)))
+    return potential.upper_bound(old, old + step)
+
+
+def _carried_along(warm_start: WarmStart, source: Measure) -> Potential | None:
+    """The source's self potential after a motion: near points are still near, so it and its image go along."""
+    own = warm_start.source_self
+    if own is None:
+        return None
+    step = _step(warm_start.source_points, source)
+    return Potential(own.values, own.image + torch.nn.functional.pad(step, (0, own.image.shape[1] - step.shape[1])))

@@ -32,6 +32,8 @@ from otreg.transport.relaxation import Relaxation
 _WORSE = 4.0
 # The first sweep of a self problem starts from a zero potential, up to this far (in units of eps) below the solution.
 _SELF_HEADROOM = 12.0
+# A warm start that ends above this marginal error (or NaN) was none: the problem is solved anew, with annealing.
+_LUKEWARM = 0.05
 # Searches for active blocks at one level: the second one mends what moving potentials made the first one miss.
 _SEARCHES = 4
 # Largest exponent of a ratio of masses: exp(300) is absurd but finite.
@@ -43,8 +45,8 @@ class Rules:
     """What the loop is asked to do; lengths in frame units.
 
     blur, relaxation: the problem. tolerance: marginal error at which to stop. max_iterations: sweeps at the last blur.
-    ratio: of consecutive blurs. path_sweeps, over_relaxation: of the updates along the path. cut: block pairs below exp(-cut) of a
-    row's mass are left out. cell: largest edge of a cell over the blur; path_cell: the same along the path.
+    ratio: of consecutive blurs. path_sweeps, over_relaxation: of the updates along the path. cut: what holds less than
+    exp(-cut) of a row's mass is left out. cell: largest edge of a cell over the blur; path_cell: the same along the path.
     """
 
     blur: float
@@ -112,22 +114,28 @@ def solve_cross(
 ) -> Solution:
     """Potentials between two measures.
 
-    warm_start: potentials on ``levels[0]`` of both, from a nearby problem at about the same blur: no annealing then.
+    warm_start: potentials on ``levels[0]`` of both, from a nearby problem at about the same blur. No annealing then,
+    unless it turns out that the problem was not that near.
     """
     fine = source.level(rules.cell * rules.blur), target.level(rules.cell * rules.blur)
+    x, y = source.levels[fine[0]], target.levels[fine[1]]
     iterations = 0
-    coarse_value = None
-    if warm_start is None:
-        (i, j), f, g, iterations = _anneal(source, target, rules, reduction)
-        if (i, j) != fine:
-            coarse = _solve_cross_level(source.levels[i], target.levels[j], f, g, rules, reduction)
-            iterations += coarse.iterations
-            coarse_value = coarse.value
-            f, g = refine(source, coarse.f, i, fine[0]), refine(target, coarse.g, j, fine[1])
-    else:
+    if warm_start is not None:
         f = warm_start[0].map(lambda values: source.coarsen(values, fine[0]))
         g = warm_start[1].map(lambda values: target.coarsen(values, fine[1]))
-    solution = _solve_cross_level(source.levels[fine[0]], target.levels[fine[1]], f, g, rules, reduction)
+        solution = _solve_cross_level(x, y, f, g, rules, reduction)
+        if solution.marginal_error <= max(_LUKEWARM, rules.tolerance):
+            return replace(solution, source_level=fine[0], target_level=fine[1])
+        iterations = solution.iterations
+    (i, j), f, g, sweeps = _anneal(source, target, rules, reduction)
+    iterations += sweeps
+    coarse_value = None
+    if (i, j) != fine:
+        coarse = _solve_cross_level(source.levels[i], target.levels[j], f, g, rules, reduction)
+        iterations += coarse.iterations
+        coarse_value = coarse.value
+        f, g = refine(source, coarse.f, i, fine[0]), refine(target, coarse.g, j, fine[1])
+    solution = _solve_cross_level(x, y, f, g, rules, reduction)
     return replace(
         solution,
         source_level=fine[0],
@@ -222,7 +230,12 @@ def _anneal(
             g = _towards(g, coupling.columns(seen, g, moments=True), omega)
     cell = rules.path_cell * rules.blur
     finest = source.level(cell), target.level(cell)
-    return finest, refine(source, f, i, finest[0]), refine(target, g, j, finest[1]), rules.path_sweeps * (len(blurs) - 1)
+    return (
+        finest,
+        refine(source, f, i, finest[0]),
+        refine(target, g, j, finest[1]),
+        rules.path_sweeps * (len(blurs) - 1),
+    )
 
 
 def _solve_cross_level(

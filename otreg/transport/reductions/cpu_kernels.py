@@ -1,8 +1,9 @@
 """Compiled loops of the CPU reduction: softmin over active slices, and the search for those slices.
 
 Every kernel works on *blocks* of :data:`BLOCK` consecutive points of a cloud in Hilbert order, and on *slices* of
-:data:`SLICE` points of the other cloud. Positions and potentials are float64; inside one pair of blocks they are re-centred so that the exponents of the plan become numbers
-of order ten, which float32 holds to 1e-6 whatever the displacement: with x = c + u in a row block, t near its image,
+:data:`SLICE` points of the other cloud. Positions and potentials are float64; inside one pair they are re-centred so that
+the exponents of the plan become numbers of order ten, which float32 holds to 1e-6 whatever the displacement: with
+x = c + u in a block of rows, t near its image,
 
     (f(x) + g(y) - |x - y|^2 / 2) / eps =   [f(x) - f_0 - |u|^2 / 2 + <u, t - c>] / eps    (per row, once)
                                           + [g(y) + f_0 - |y - c|^2 / 2] / eps             (per column, for each block)
@@ -31,7 +32,7 @@ BLOCK = 64
 GROUP = 1024
 SLICE = 16
 
-# Bounds below exp(-40) add nothing to what is dropped; rows with more active slices than are remembered are walked twice.
+# Bounds below exp(-40) add nothing to what is dropped; rows with more active slices than remembered are walked twice.
 _NOTHING = -40.0
 _REMEMBERED = 512
 _LOG2E = 1.4426950408889634
@@ -230,7 +231,8 @@ def _softmin_row(x, y, g, log_b, slices, eps, barycentre):
 def block_statistics(x, f, image, weights, size):
     """Per block of ``size`` points: centre, mean image, radius, half-extents, linearised maximum of f, mass, log mass.
 
-    Returns (blocks, 13): c (3), t (3), r, h (3), fmax, mass, log mass; fmax = max_i f_i - <c - t, x_i - c> - |x_i - c|^2 / 2.
+    Returns (blocks, 13): c (3), t (3), r, h (3), fmax, mass, log mass, where
+    fmax = max_i f_i - <c - t, x_i - c> - |x_i - c|^2 / 2.
     """
     n = x.shape[0]
     blocks = (n + size - 1) // size
@@ -313,7 +315,7 @@ def _slice_exponent(rows, row_slices, i, column):
 
 @njit(cache=True)
 def _walk_row(i, rows, row_slices, groups, columns, slices, eps, threshold, found):
-    """Active slices of row block i, written to ``found`` as far as it is long; (how many, bound on what was dropped)."""
+    """Active slices of row block i, into ``found`` as far as it is long; (how many, bound on what was dropped)."""
     lost = 0.0
     nearest = -1e300
     best = 0
@@ -355,8 +357,8 @@ def find_active_slices(rows, row_slices, groups, columns, slices, eps, threshold
     rows, row_slices: :func:`block_statistics` of the rows with blocks of BLOCK and of SLICE points; groups, columns,
     slices: of the columns with GROUP, BLOCK and SLICE. With f the rows' softmins, a row's entries
     b_j exp((f_i + g_j - C_ij) / eps) sum to one; columns stay when exp(bound / eps) times their mass exceeds
-    exp(threshold). Returns starts (r + 1,), the active slices (nnz,), and per row block a bound on the sum of the entries
-    that were dropped. A row block without active slices gets the most likely one.
+    exp(threshold). Returns starts (r + 1,), the active slices (nnz,), and per row block a bound on the sum of the
+    entries that were dropped. A row block without active slices gets the most likely one.
     """
     r = rows.shape[0]
     counts = np.zeros(r + 1, dtype=np.int64)
