@@ -46,7 +46,7 @@ class Rules:
 
     blur, relaxation: the problem. tolerance: marginal error at which to stop. max_iterations: sweeps at the last blur.
     ratio: of consecutive blurs. path_sweeps, over_relaxation: of the updates along the path. cut: what holds less than
-    exp(-cut) of a row's mass is left out. cell: largest edge of a cell over the blur; path_cell: the same along the path.
+    exp(-cut) of a row's mass is left out. cell: largest edge of a cell over the blur; path_cell: the same on the path.
     """
 
     blur: float

@@ -1,8 +1,8 @@
 """Compiled loops of the CPU reduction: softmin over active slices, and the search for those slices.
 
 Every kernel works on *blocks* of :data:`BLOCK` consecutive points of a cloud in Hilbert order, and on *slices* of
-:data:`SLICE` points of the other cloud. Positions and potentials are float64; inside one pair they are re-centred so that
-the exponents of the plan become numbers of order ten, which float32 holds to 1e-6 whatever the displacement: with
+:data:`SLICE` points of the other cloud. Positions and potentials are float64; inside one pair they are re-centred so
+that the exponents of the plan become numbers of order ten, which float32 holds to 1e-6 at any displacement: with
 x = c + u in a block of rows, t near its image,
 
     (f(x) + g(y) - |x - y|^2 / 2) / eps =   [f(x) - f_0 - |u|^2 / 2 + <u, t - c>] / eps    (per row, once)
