@@ -89,7 +89,7 @@ def entropic_cost(source: Measure, target: Measure, eps: float, rho: float | Non
     cost = (source.points[:, None] - target.points[None]).square().sum(2) / 2
     damping = 1.0 if rho is None else rho / (rho + eps)
     f, g = torch.zeros_like(a), torch.zeros_like(b)
-    for _ in range(5000):
+    for _ in range(1500):
         before = f
         f = (f - damping * eps * torch.logsumexp((g - cost) / eps + b.log(), 1)) / 2  # averaged: fast where a = b
         g = (g - damping * eps * torch.logsumexp((f - cost.T) / eps + a.log(), 1)) / 2

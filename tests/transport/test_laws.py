@@ -18,7 +18,7 @@ BLUR = 0.1
 @DIMENSIONS
 @REACHES
 def test_a_measure_is_at_distance_zero_of_itself(backend, dimension, reach):
-    a = cloud(300, dimension, 1)
+    a = cloud(200, dimension, 1)
     transport = backend.solve(a, a, BLUR, reach=reach)
     assert transport.signed_value == pytest.approx(0, abs=transport.error + backend.slack(BLUR))
     assert transport.displacement.abs().max() <= 20 * backend.finest
@@ -28,7 +28,7 @@ def test_a_measure_is_at_distance_zero_of_itself(backend, dimension, reach):
 @DIMENSIONS
 @pytest.mark.parametrize("diagonals", [0.01, 1.0, 10.0])
 def test_a_translation_costs_half_its_square_and_is_found_exactly(backend, dimension, diagonals):
-    a = cloud(300, dimension, 2)
+    a = cloud(200, dimension, 2)
     direction = torch.tensor([2.0, -1.0, 0.5], dtype=torch.float64)[:dimension]
     step = diagonals * math.sqrt(dimension) * direction / direction.norm()
     transport = backend.solve(a, moved(a, step), BLUR)
@@ -55,7 +55,7 @@ def test_iterates_are_covariant_under_translation(sweeps):
 @DIMENSIONS
 @REACHES
 def test_the_divergence_is_positive_and_symmetric(backend, dimension, reach):
-    a, b = cloud(300, dimension, 5), cloud(200, dimension, 6)
+    a, b = cloud(200, dimension, 5), cloud(200, dimension, 6)
     forth, back = backend.solve(a, b, BLUR, reach=reach), backend.solve(b, a, BLUR, reach=reach)
     assert forth.lower > 0
     assert forth.value == pytest.approx(back.value, abs=forth.error + back.error + backend.slack(BLUR))
