@@ -92,7 +92,7 @@ def entropic_cost(source: Measure, target: Measure, eps: float, rho: float | Non
     for _ in range(1500):
         before = f
         f = (f - damping * eps * torch.logsumexp((g - cost) / eps + b.log(), 1)) / 2  # averaged: fast where a = b
-        g = (g - damping * eps * torch.logsumexp((f - cost.T) / eps + a.log(), 1)) / 2
+        g = f if source is target else (g - damping * eps * torch.logsumexp((f - cost.T) / eps + a.log(), 1)) / 2
         if (f - before).abs().max() <= 1e-13:
             break
 
