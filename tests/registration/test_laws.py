@@ -11,6 +11,9 @@ from otreg.registration import RegistrationSettings, register
 
 from .shapes import bend, linear, pair, rms, rotation
 
+# torch says once per process that the first-order optimisers read their loss as a number while it has a gradient.
+pytestmark = pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")
+
 # Coarse for speed.
 BLUR = 0.03
 
@@ -79,8 +82,10 @@ def test_powers_of_two_as_units_give_the_same_bits():
     assert (moved(run(small), small) == moved(run(large), large)).all()
 
 
-@pytest.mark.parametrize("optimizer", ["gauss-newton", "lbfgs", "adam"])
-@pytest.mark.parametrize("models", [("rigid",), ("rigid", "spline")])
+@pytest.mark.parametrize(
+    ("models", "optimizer"),
+    [(("rigid",), "gauss-newton"), (("rigid", "spline"), "gauss-newton"), (("affine",), "lbfgs"), (("rigid",), "adam")],
+)
 def test_two_runs_give_the_same_bits(turned, models, optimizer):
     first, second = (run(turned, models=models, optimizer=optimizer, iterations=4, control_points=50) for _ in range(2))
     assert (moved(first, turned) == moved(second, turned)).all()

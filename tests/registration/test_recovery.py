@@ -29,26 +29,26 @@ def dimension(name: str) -> int:
 @pytest.mark.parametrize("name", SHAPES)
 def test_rigid_recovers_a_turn_and_a_shift_by_several_diagonals(name, degrees, shift, reach):
     motion = linear(rotation(degrees, dimension(name), seed=degrees), shift)
-    registration, error = fitted(pair(name, motion), models=("rigid",), reach=reach)
+    registration, error = fitted(pair(name, motion, n=800), models=("rigid",), reach=reach)
     assert error < 0.15 * BLUR
     assert registration.converged, registration.status
 
 
 @pytest.mark.parametrize("reach", REACHES)
-@pytest.mark.parametrize("degrees", [10, 25, 45])
+@pytest.mark.parametrize("degrees", [15, 45])
 @pytest.mark.parametrize("name", ["potato", "leaf", "spring"])
 def test_ten_steps_do_at_every_blur_for_a_rigid_pair_within_45_degrees(name, degrees, reach):
     motion = linear(rotation(degrees, dimension(name), seed=degrees), 0.5)
-    registration, _ = fitted(pair(name, motion), models=("rigid",), reach=reach)
+    registration, _ = fitted(pair(name, motion, n=800), models=("rigid",), reach=reach)
     [stage] = registration.stages
     assert max(sum(step.blur == blur for step in stage.steps) for blur in stage.blurs) <= 10
 
 
-@pytest.mark.parametrize("scale", [0.3, 0.7, 1.6, 3.0])
+@pytest.mark.parametrize("scale", [0.3, 3.0])
 @pytest.mark.parametrize("name", SHAPES)
 def test_similarity_recovers_scales(name, scale):
     motion = linear(scale * rotation(25, dimension(name), seed=2), 0.5)
-    registration, error = fitted(pair(name, motion), models=("similarity",))
+    registration, error = fitted(pair(name, motion, n=800), models=("similarity",))
     assert error < 0.15 * BLUR
     # The frame is the target's, so the model holds the whole factor between the files.
     assert float(torch.linalg.det(registration.model.linear()[0])) == pytest.approx(scale ** dimension(name), rel=0.02)
@@ -65,7 +65,7 @@ def test_affine_recovers_shears(name):
     assert error > 1.5 * BLUR, "a rigid motion would do as well: the test says nothing"
 
 
-@pytest.mark.parametrize("name", ["potato", "leaf", "spring"])
+@pytest.mark.parametrize("name", ["potato", "leaf"])
 def test_spline_recovers_a_smooth_bend(name):
     known = pair(name, bend)
     _, affine = fitted(known, models=("rigid", "affine"))
@@ -78,7 +78,7 @@ def test_spline_recovers_a_smooth_bend(name):
 def test_spline_lays_the_bent_surface_on_the_other_one(name):
     known = pair(name, bend)
     registration, _ = fitted(known, models=("rigid", "spline"), control_points=150, stiffness=1e-4)
-    # Samples of a surface are 3 % of the diagonal apart here: the true surface needs more of them to be measured with.
+    # The samples are 3 % of the diagonal apart: to measure distances to the surface, more of them are needed.
     dense = known.frame.to_frame(bend(sample(name, 40_000)[0]))
     distance, _ = cKDTree(dense).query(registration.model(known.source.points).numpy())
     assert np.sqrt(np.mean(distance**2)) < 0.25 * BLUR
@@ -87,16 +87,15 @@ def test_spline_lays_the_bent_surface_on_the_other_one(name):
 @pytest.mark.parametrize("reach", REACHES)
 @pytest.mark.parametrize("name", SHAPES)
 def test_another_sampling_of_the_same_surface_changes_little(name, reach):
-    known = pair(name, linear(rotation(25, dimension(name), seed=1), 0.5), n=1200, m=900, seed=3)
+    known = pair(name, linear(rotation(25, dimension(name), seed=1), 0.5), n=800, m=700, seed=3)
     _, error = fitted(known, models=("rigid",), reach=reach)
     assert error < 0.15 * BLUR
 
 
-@pytest.mark.parametrize("reach", REACHES)
 @pytest.mark.parametrize("name", SHAPES)
-def test_noise_of_one_percent_of_the_diagonal_averages_out(name, reach):
-    known = pair(name, linear(rotation(25, dimension(name), seed=1), 0.5), m=900, seed=3, noise=0.01)
-    _, error = fitted(known, models=("rigid",), reach=reach)
+def test_noise_of_one_percent_of_the_diagonal_averages_out(name):
+    known = pair(name, linear(rotation(25, dimension(name), seed=1), 0.5), n=800, m=700, seed=3, noise=0.01)
+    _, error = fitted(known, models=("rigid",))
     assert error < 0.3 * 0.01
 
 
