@@ -188,7 +188,7 @@ def _fields(moved: Shape, *, pair: Pair, registration: Registration) -> dict[str
 
     brenier_displacement: from the moved point to where the transport sends its mass; registration_displacement: from
     the source's point to the moved one; potential: squared file units; matched_mass: share of a point's mass that finds
-    a partner.
+    a partner, 1 where the target is just as there as the source itself.
     """
     scale = pair.frame.scale
     here = torch.as_tensor(pair.frame.to_frame(moved.points), device=pair.source_measure.points.device)
@@ -197,7 +197,7 @@ def _fields(moved: Shape, *, pair: Pair, registration: Registration) -> dict[str
         "brenier_displacement": _array(last.displacement) * scale,
         "registration_displacement": moved.points - pair.source.points,
         "potential": _array(last.potential) * scale**2,
-        "matched_mass": _array(last.matched_mass),
+        "matched_mass": _array(last.overlap),
     }
 
 

@@ -22,6 +22,8 @@ _CELL = 1.2
 # refined, up to three times.
 _LEAST_CELLS = 1000
 _REFINEMENTS = 3
+# Largest cell over the diagonal of what is quantised.
+_LARGEST_SHARE = 0.2
 # The engine must not merge the cells once more: it looks for finer ones and finds none worth having.
 _NO_MERGING = 0.05
 # Marginal error at which a transport is good enough to step along.
@@ -107,6 +109,10 @@ def _quantise(measure: Measure, model: Model | None, cell: float) -> tuple[torch
     if measure.points.device.type != "cpu" or measure.dimension > 3:
         return measure.points, measure.weights
     moved = measure.points if model is None else model(measure.points)
+    # A source much smaller than the target must not end in one cell: its size is what the first level has to find.
+    extent = float((moved.max(0).values - moved.min(0).values).norm())
+    if extent > 0:
+        cell = min(cell, _LARGEST_SHARE * extent)
     finest = cell / 2**_REFINEMENTS
     pyramid = build_pyramid(Measure(moved, measure.weights), finest)
     level = pyramid.level(cell * 1.001)

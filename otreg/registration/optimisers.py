@@ -117,7 +117,7 @@ def torch_optimiser(name: str) -> Optimiser:
             with torch.enable_grad():
                 loss = level.differentiable_loss(start.with_parameters(theta), solver)
                 loss.backward()
-            return float(loss)
+            return float(loss.detach())
 
         for iteration in range(settings.iterations):
             optimiser.step(closure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,6 +37,10 @@ class RegistrationSettings:
             raise ArgumentError("models must name at least one model; got none.")
         if self.optimizer not in ("gauss-newton", "lbfgs", "adam"):
             raise ArgumentError(f"optimizer must be gauss-newton, lbfgs or adam; got '{self.optimizer}'.")
+        for name in ("blur", "reach"):
+            value = getattr(self, name)
+            if value is not None and not (value > 0 and math.isfinite(value)):
+                raise ArgumentError(f"{name} must be positive and finite; got {value}.")
         if self.iterations < 1:
             raise ArgumentError(f"iterations must be at least 1; got {self.iterations}.")
         if not self.tolerance > 0:

@@ -9,7 +9,7 @@ from numba import njit, prange
 MAX_BITS = 20
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, error_model="numpy", cache=True)
 def hilbert_codes(points, low, cell, bits):
     """Hilbert index of the grid cell of every point, ``bits`` bits an axis (Skilling 2004, 3-D).
 
@@ -79,7 +79,7 @@ def cells_of_codes(codes, shift):
     return starts[: count + 1].copy()
 
 
-@njit(parallel=True, cache=True)
+@njit(parallel=True, error_model="numpy", cache=True)
 def merge_cells(points, weights, starts):
     """Centroid, mass and the parent index of every member, for cells given by offsets into sorted points."""
     count = starts.shape[0] - 1

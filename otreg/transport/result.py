@@ -17,6 +17,8 @@ from otreg.transport.solver import Rules, Solution, extend, refine, solve_self
 
 # A point whose mass stays almost wholly behind has no reliable direction: its displacement is damped, not amplified.
 _SMALLEST_MATCHED_SHARE = 0.03
+# Where nothing at all is matched, against what the source matches of itself.
+_NOTHING_MATCHED = 1e-6
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,14 @@ class BrenierMap:
     """The map at some points.
 
     displacement: (n, d) where each asks to go; matched_mass: (n,) share of its mass that the plan moves, 1 when
-    balanced; potential: (n,) the debiased potential F = f_ab - f_aa, whose gradient is -displacement when balanced.
+    balanced; overlap: (n,) the same over its share in the plan of the source with itself, 1 where the target is just as
+    there and 0 where nothing is within reach; potential: (n,) the debiased potential F = f_ab - f_aa, whose gradient is
+    -displacement when balanced.
     """
 
     displacement: torch.Tensor
     matched_mass: torch.Tensor
+    overlap: torch.Tensor
     potential: torch.Tensor
 
 
@@ -328,11 +333,16 @@ class Transport:
         return f, f_own, kept, kept_own, gradient
 
     def _map(self, pyramid: Pyramid, cross: Potential, own: Potential, d: int, shift: float) -> BrenierMap:
-        f, f_own, kept, _, gradient = self._pieces(pyramid, cross, own)
-        floor = _SMALLEST_MATCHED_SHARE * kept.max()
+        f, f_own, kept, kept_own, gradient = self._pieces(pyramid, cross, own)
+        floor = torch.maximum(_SMALLEST_MATCHED_SHARE * kept.max(), _NOTHING_MATCHED * kept_own.max())
         displacement = -gradient / torch.maximum(kept, floor)[:, None]
         order = pyramid.to_measure_order
-        return BrenierMap(order(displacement)[:, :d].contiguous(), order(kept), order(f - f_own + shift))
+        return BrenierMap(
+            displacement=order(displacement)[:, :d].contiguous(),
+            matched_mass=order(kept),
+            overlap=order(kept / kept_own.clamp_min(1e-300)),
+            potential=order(f - f_own + shift),
+        )
 
     def _gradient(self, side: PreparedMeasure, cross: Potential) -> tuple[torch.Tensor, torch.Tensor]:
         f, f_own, kept, kept_own, gradient = self._pieces(side.pyramid, cross, side.self_extension)

@@ -26,7 +26,7 @@ class Sinkhorn:
 
     blur: standard deviation of the entropic blur, a length. reach: length beyond which mass is left rather than moved
     (rho = reach^2); None conserves mass. tolerance: marginal error at which the iterations stop. max_iterations: sweeps
-    at the last blur. reduction: "auto", "dense" or "cpu". Raises ArgumentError when a setting is out of range.
+    at the last blur. reduction: "auto", "dense", "cpu" or "keops". Raises ArgumentError when a setting is out of range.
     """
 
     blur: float

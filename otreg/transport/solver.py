@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 
@@ -36,6 +36,8 @@ _SELF_HEADROOM = 12.0
 _LUKEWARM = 0.05
 # Searches for active blocks at one level: the second one mends what moving potentials made the first one miss.
 _SEARCHES = 4
+# A plan with less mass than this is empty: nothing lies within reach, and nothing is in the wrong place.
+_NO_MASS = 1e-200
 # Largest exponent of a ratio of masses: exp(300) is absurd but finite.
 _HUGE = 300.0
 
@@ -68,14 +70,25 @@ class Rules:
     def damping(self) -> float:
         return self.relaxation.damping(self.eps)
 
+    def path_level(self, pyramid: Pyramid, blur: float) -> int:
+        """The level for the sweeps at a blur along the path. Cells must be small against the reach, too."""
+        reach = math.inf if self.relaxation.rho is None else math.sqrt(self.relaxation.rho)
+        return pyramid.level(self.path_cell * min(blur, reach))
+
+    def final_level(self, pyramid: Pyramid) -> int:
+        """The level of the answer: finer than that of the path, unless the path ran on the points themselves."""
+        reach = math.inf if self.relaxation.rho is None else math.sqrt(self.relaxation.rho)
+        path = self.path_level(pyramid, self.blur)
+        return min(pyramid.level(self.cell * min(self.blur, reach)), max(path - 1, 0))
+
 
 @dataclass(frozen=True)
 class Solution:
     """Potentials of one problem at the last level of its pyramids, with what certifies them.
 
     g: what the rows see on the columns, f = softmin(g) on the rows. marginal_error: mass that the plan puts in the
-    wrong place, over the mass that it moves. coarse_value: the value with cells of ``path_cell``, None if the levels
-    are the same. iterations: sweeps in all. plan, coupling: for the value and its bounds, computed when asked for.
+    wrong place, over the mass that it moves. coarse: computes the value with the path's larger cells, None if the
+    levels are the same. iterations: sweeps in all. plan, coupling: for the value and its bounds, on demand.
     """
 
     source_level: int
@@ -86,7 +99,7 @@ class Solution:
     coupling: Coupling
     rules: Rules
     marginal_error: float
-    coarse_value: float | None
+    coarse: Callable[[], float] | None
     iterations: int
 
     @cached_property
@@ -98,6 +111,11 @@ class Solution:
     def bounds(self) -> Bounds:
         """Lower and upper bound of the optimal cost between the two clouds, truncation included; one more softmin."""
         return _bounds(self.plan, self.coupling, self.f, self.rules)
+
+    @cached_property
+    def coarse_value(self) -> float | None:
+        """The value with the path's larger cells; None if the answer lives on those, i.e. on the points themselves."""
+        return None if self.coarse is None else self.coarse()
 
     @property
     def dropped(self) -> float:
@@ -117,32 +135,37 @@ def solve_cross(
     warm_start: potentials on ``levels[0]`` of both, from a nearby problem at about the same blur. No annealing then,
     unless it turns out that the problem was not that near.
     """
-    fine = source.level(rules.cell * rules.blur), target.level(rules.cell * rules.blur)
-    x, y = source.levels[fine[0]], target.levels[fine[1]]
+    fine = rules.final_level(source), rules.final_level(target)
+    path = rules.path_level(source, rules.blur), rules.path_level(target, rules.blur)
+
+    def at(levels: tuple[int, int], f: Potential, g: Potential) -> Solution:
+        return _solve_cross_level(source.levels[levels[0]], target.levels[levels[1]], f, g, rules, reduction)
+
+    def coarsened(f: Potential, g: Potential, start: tuple[int, int], end: tuple[int, int]) -> Solution:
+        return at(
+            end,
+            f.map(lambda values: source.coarsen(values, end[0], start=start[0])),
+            g.map(lambda values: target.coarsen(values, end[1], start=start[1])),
+        )
+
     iterations = 0
     if warm_start is not None:
-        f = warm_start[0].map(lambda values: source.coarsen(values, fine[0]))
-        g = warm_start[1].map(lambda values: target.coarsen(values, fine[1]))
-        solution = _solve_cross_level(x, y, f, g, rules, reduction)
-        if solution.marginal_error <= max(_LUKEWARM, rules.tolerance):
-            return replace(solution, source_level=fine[0], target_level=fine[1])
-        iterations = solution.iterations
-    (i, j), f, g, sweeps = _anneal(source, target, rules, reduction)
-    iterations += sweeps
-    coarse_value = None
-    if (i, j) != fine:
-        coarse = _solve_cross_level(source.levels[i], target.levels[j], f, g, rules, reduction)
-        iterations += coarse.iterations
-        coarse_value = coarse.value
-        f, g = refine(source, coarse.f, i, fine[0]), refine(target, coarse.g, j, fine[1])
-    solution = _solve_cross_level(x, y, f, g, rules, reduction)
-    return replace(
-        solution,
-        source_level=fine[0],
-        target_level=fine[1],
-        coarse_value=coarse_value,
-        iterations=iterations + solution.iterations,
-    )
+        warm = coarsened(*warm_start, start=(0, 0), end=fine)
+        iterations = warm.iterations
+        if warm.marginal_error <= max(_LUKEWARM, rules.tolerance):
+            again = partial(coarsened, warm.f, warm.g, start=fine, end=path)
+            coarse = None if path == fine else lambda: again().value
+            return replace(warm, source_level=fine[0], target_level=fine[1], coarse=coarse)
+    f, g, sweeps = _anneal(source, target, rules, reduction)
+    solution = at(path, f, g)
+    iterations += sweeps + solution.iterations
+    coarse = None
+    if path != fine:
+        coarse = partial(float, solution.value)
+        f, g = refine(source, solution.f, path[0], fine[0]), refine(target, solution.g, path[1], fine[1])
+        solution = at(fine, f, g)
+        iterations += solution.iterations
+    return replace(solution, source_level=fine[0], target_level=fine[1], coarse=coarse, iterations=iterations)
 
 
 def solve_self(measure: Pyramid, rules: Rules, reduction: Reduction, warm_start: Potential | None = None) -> Solution:
@@ -150,26 +173,22 @@ def solve_self(measure: Pyramid, rules: Rules, reduction: Reduction, warm_start:
 
     warm_start: a guess on ``levels[0]``.
     """
-    level = measure.level(rules.cell * rules.blur)
-    coarse_level = measure.level(rules.path_cell * rules.blur)
-    coarse_value = None
-    iterations = 0
-    f: Potential | None = None
+    fine, path = rules.final_level(measure), rules.path_level(measure, rules.blur)
+    coarse: Callable[[], float] | None = None
     if warm_start is not None:
-        f = warm_start.map(lambda values: measure.coarsen(values, level))
-    elif coarse_level != level:
-        coarse = _solve_self_level(measure.levels[coarse_level], None, rules, reduction)
-        iterations = coarse.iterations
-        coarse_value = coarse.value
-        f = refine(measure, coarse.f, coarse_level, level)
-    solution = _solve_self_level(measure.levels[level], f, rules, reduction)
-    return replace(
-        solution,
-        source_level=level,
-        target_level=level,
-        coarse_value=coarse_value,
-        iterations=iterations + solution.iterations,
-    )
+        f = warm_start.map(lambda values: measure.coarsen(values, fine))
+        solution = _solve_self_level(measure.levels[fine], f, rules, reduction)
+        again = partial(_solve_self_level, measure.levels[path], None, rules, reduction)
+        coarse = None if path == fine else lambda: again().value
+        return replace(solution, source_level=fine, target_level=fine, coarse=coarse)
+    solution = _solve_self_level(measure.levels[path], None, rules, reduction)
+    iterations = solution.iterations
+    if path != fine:
+        coarse = partial(float, solution.value)
+        f = refine(measure, solution.f, path, fine)
+        solution = _solve_self_level(measure.levels[fine], f, rules, reduction)
+        iterations += solution.iterations
+    return replace(solution, source_level=fine, target_level=fine, coarse=coarse, iterations=iterations)
 
 
 def extend(
@@ -203,23 +222,22 @@ def infinite_blur_potentials(source: Cloud, target: Cloud, relaxation: Relaxatio
     return Potential(f, image_f), Potential(g, image_g)
 
 
-def _anneal(
-    source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction
-) -> tuple[tuple[int, int], Potential, Potential, int]:
+def _anneal(source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction) -> tuple[Potential, Potential, int]:
     """Over-relaxed Gauss-Seidel sweeps, a few per blur on the level that the blur needs; stops before the last blur.
 
-    Returns the levels for the last blur with ``path_cell``, the potentials there, and the sweeps done.
+    Returns the potentials on the path's levels for the last blur, and the sweeps done.
     """
     relaxation, omega = rules.relaxation, rules.over_relaxation
     i, j = len(source.levels) - 1, len(target.levels) - 1
     f, g = infinite_blur_potentials(source.levels[i], target.levels[j], relaxation)
     blurs = blur_schedule(_diameter(source, target, relaxation), rules.blur, rules.ratio)
-    for blur in blurs[:-1]:
+    for blur in blurs:
         eps = blur**2
-        cell = rules.path_cell * blur
-        finer = source.level(cell), target.level(cell)
+        finer = rules.path_level(source, blur), rules.path_level(target, blur)
         f, g = refine(source, f, i, finer[0]), refine(target, g, j, finer[1])
         i, j = finer
+        if blur == rules.blur:
+            break
         x, y = source.levels[i], target.levels[j]
         damping = relaxation.damping(eps)
         coupling = reduction.couple(x, y, f, g, eps=eps, damping=damping, cut=rules.cut)
@@ -228,14 +246,7 @@ def _anneal(
             seen = damping * f.values
             seen = seen + relaxation.best_shift(seen, damping * g.values, x.weights, y.weights)
             g = _towards(g, coupling.columns(seen, g, moments=True), omega)
-    cell = rules.path_cell * rules.blur
-    finest = source.level(cell), target.level(cell)
-    return (
-        finest,
-        refine(source, f, i, finest[0]),
-        refine(target, g, j, finest[1]),
-        rules.path_sweeps * (len(blurs) - 1),
-    )
+    return f, g, rules.path_sweeps * (len(blurs) - 1)
 
 
 def _solve_cross_level(
@@ -344,11 +355,12 @@ def _fixed_point(
 
 
 def _bounds(plan: Plan, coupling: Coupling, f: Potential, rules: Rules) -> Bounds:
-    """Lower and upper bound of the cost between the two clouds, truncation included."""
+    """Lower and upper bound of the cost between the two clouds, truncation and rounding included."""
     a, b, eps, relaxation = plan.source.weights, plan.target.weights, plan.eps, rules.relaxation
-    lower = dual_value(plan, relaxation) - eps * coupling.dropped * float(a.sum() * b.sum())
+    rounding = eps * coupling.rounding * float(a.sum())
+    lower = dual_value(plan, relaxation) - eps * coupling.dropped * float(a.sum() * b.sum()) - rounding
     if relaxation.rho is not None:
-        return Bounds(lower, unbalanced_primal_value(plan, relaxation))
+        return Bounds(lower, unbalanced_primal_value(plan, relaxation) + rounding)
     row_factors = shrinking_factors(plan.rows, a)
     column_factors = shrinking_factors(plan.columns, b)
     rows = _scaled_marginal(coupling.rows, plan.f, plan.g, row_factors, column_factors, a, f, eps)
@@ -358,7 +370,7 @@ def _bounds(plan: Plan, coupling: Coupling, f: Potential, rules: Rules) -> Bound
         # Rows are exact up to rounding, so scaling them changes the columns by next to nothing; never above b.
         columns = plan.columns * column_factors
         columns = columns * (rows.sum() / columns.sum().clamp_min(1e-300)).clamp_max(1.0)
-    return Bounds(lower, max(lower, rounded_value(plan, row_factors, column_factors, rows, columns)))
+    return Bounds(lower, max(lower, rounded_value(plan, row_factors, column_factors, rows, columns) + rounding))
 
 
 def _scaled_marginal(
@@ -384,7 +396,8 @@ def _marginal_error(old: torch.Tensor, new: torch.Tensor, weights: torch.Tensor,
     """
     should = weights * rules.relaxation.kept(rules.damping * old)
     excess = torch.expm1(((old - new) / rules.eps).clamp_max(_HUGE)).abs()
-    return float((should * excess).sum() / should.sum())
+    total = float(should.sum())
+    return float((should * excess).sum()) / total if total > _NO_MASS else 0.0
 
 
 def _couple(source: Cloud, target: Cloud, f: Potential, g: Potential, rules: Rules, reduction: Reduction) -> Coupling:

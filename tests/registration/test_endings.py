@@ -108,7 +108,6 @@ def test_settings_that_make_no_sense_are_refused(turned, settings, words):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.xfail(reason="RegistrationSettings does not look at the blur yet", strict=True)
 @pytest.mark.parametrize("blur", [0.0, -0.1, float("nan"), float("inf")])
 def test_a_blur_that_is_no_length_is_refused_when_it_is_set(blur):
     # Not later: a schedule of blurs down to 0 has no end.
@@ -182,7 +181,6 @@ HOPELESS = {
 
 
 # Where nothing at all is matched, the share of the plan's mass that is in the wrong place is 0/0 in some steps.
-EMPTY_PLAN = pytest.mark.xfail(reason="the marginal error of an empty plan is NaN", strict=False)
 FIRST_ORDER = [
     (case, 0.05, optimizer) for case in ("mirrored", "disjoint", "dwarfed") for optimizer in ("lbfgs", "adam")
 ]
@@ -190,10 +188,7 @@ FIRST_ORDER = [
 
 @pytest.mark.parametrize(
     ("case", "reach", "optimizer"),
-    [
-        pytest.param(*case, marks=EMPTY_PLAN if case[0] in ("disjoint", "dwarfed") and case[1] is not None else ())
-        for case in [(case, reach, "gauss-newton") for case in HOPELESS for reach in (None, 0.05)] + FIRST_ORDER
-    ],
+    [(case, reach, "gauss-newton") for case in HOPELESS for reach in (None, 0.05)] + FIRST_ORDER,
 )
 def test_no_nan_comes_out_whatever_goes_in(case, reach, optimizer):
     known = pair("potato", HOPELESS[case], n=200, m=150, seed=2)

@@ -63,6 +63,11 @@ class Coupling(Protocol):
         """Bound on the share of a softmin's sum in the pairs that were left out, averaged over the rows."""
         ...
 
+    @property
+    def rounding(self) -> float:
+        """Error of a softmin by the arithmetic, in units of eps."""
+        ...
+
     def rows(self, g: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
         """softmin over the columns: -eps log sum_j b_j exp((g_j - C_ij) / eps) for every row i.
 

@@ -26,6 +26,9 @@ Floats = npt.NDArray[np.float64]
 _LOG_NOTHING = -1e30  # stands for log(0): finite, for kernels compiled without inf
 # Pairs of blocks that are worth waking up a thread for: 16 pairs take 20 microseconds.
 _PAIRS_PER_THREAD = 16
+# So few pairs are summed in float64: it takes half a millisecond, and blurs far beyond the size of the measures, which
+# live on a few cells, need it (float32 leaves an error of 1e-7 eps in the value).
+_FEW_PAIRS = 2**16
 
 
 @contextmanager
@@ -60,6 +63,9 @@ class CpuReduction:
 @final
 class CpuCoupling:
     """Softmins over the active blocks of two clouds."""
+
+    # Polynomial and sums in float32: measured below 1e-6 wherever blocks are not wide (those are summed in float64).
+    rounding = 2e-6
 
     def __init__(
         self, source: Cloud, target: Cloud, f: Potential, g: Potential, *, eps: float, damping: float, cut: float
@@ -135,6 +141,7 @@ class _Sums:
                 self._active,
                 self._eps,
                 moments,
+                len(self._rows.points) * len(self._columns.points) <= _FEW_PAIRS,
                 values,
                 barycentre,
                 self._peak,

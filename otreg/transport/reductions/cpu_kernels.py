@@ -35,6 +35,8 @@ SLICE = 16
 # Bounds below exp(-40) add nothing to what is dropped; rows with more active slices than remembered are walked twice.
 _NOTHING = -40.0
 _REMEMBERED = 512
+# Blocks with radius^2 / eps above this (in bits) would lose 1e-4 in float32: their rows are summed in float64.
+_WIDEST = 2048.0
 _LOG2E = 1.4426950408889634
 _LN2 = 0.6931471805599453
 _EMPTY = -1e30  # log-weight of a column without mass; finite, because the kernels are compiled without NaN and inf
@@ -84,15 +86,16 @@ def _exp2(x):
     return _scale_by_power_of_two(p, whole)
 
 
-@njit(parallel=True, fastmath=_FAST, cache=True)
-def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, out, barycentre, peak):
+@njit(parallel=True, fastmath=_FAST, error_model="numpy", cache=True)
+def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, exact, out, barycentre, peak):
     """Softmin of every row over its active slices of columns, optionally with the plan's barycentres.
 
     x (n, 3), f (n,): rows and their previous potentials, which shift the exponents. image (blocks of n, 3): where the
     block's mass goes, roughly. y (m, 3), g (m,), log_b (m,): columns, potentials, log weights. starts, columns: active
-    slices in CSR form. Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps), barycentre (n, 3) if ``moments``,
-    and peak (nnz,): for the slices that were taken together the largest share sum_j b_j exp((f_i + g_j - C_ij) / eps)
-    over the rows of the block.
+    slices in CSR form. exact: sum in float64, slowly.
+
+    Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps), barycentre (n, 3) if ``moments``, and peak (nnz,): for
+    the slices that were taken together the largest share sum_j b_j exp((f_i + g_j - C_ij) / eps) over the block's rows.
     """
     n = x.shape[0]
     m = y.shape[0]
@@ -113,7 +116,12 @@ def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, out,
         t0 = image[block, 0]
         t1 = image[block, 1]
         t2 = image[block, 2]
-        f_ref = f[first]
+        # The linearised potential of the first row: its exponent becomes zero, at any displacement.
+        u0 = x[first, 0] - c0
+        u1 = x[first, 1] - c1
+        u2 = x[first, 2] - c2
+        f_ref = f[first] - 0.5 * (u0 * u0 + u1 * u1 + u2 * u2) + u0 * (t0 - c0) + u1 * (t1 - c1) + u2 * (t2 - c2)
+        widest = 0.0
 
         a = np.zeros(BLOCK, dtype=np.float32)
         u = np.zeros((3, BLOCK), dtype=np.float32)
@@ -122,10 +130,20 @@ def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, out,
             u1 = x[first + i, 1] - c1
             u2 = x[first + i, 2] - c2
             linear = u0 * (t0 - c0) + u1 * (t1 - c1) + u2 * (t2 - c2)
-            a[i] = f4((f[first + i] - f_ref - 0.5 * (u0 * u0 + u1 * u1 + u2 * u2) + linear) * to_bits)
+            square = u0 * u0 + u1 * u1 + u2 * u2
+            widest = max(widest, square)
+            a[i] = f4((f[first + i] - f_ref - 0.5 * square + linear) * to_bits)
             u[0, i] = f4(u0)
             u[1, i] = f4(u1)
             u[2, i] = f4(u2)
+
+        # A block over a gap, or points much sparser than the blur.
+        if exact or widest * to_bits > _WIDEST:
+            active = columns[starts[block] : starts[block + 1]]
+            for i in range(first, first + size):
+                out[i] = _softmin_row(x[i], y, g, log_b, active, eps, barycentre[i])
+            peak[starts[block] : starts[block + 1]] = f4(1.0)
+            continue
 
         total = np.zeros((4, BLOCK), dtype=np.float64)
         b = np.empty(BLOCK, dtype=np.float32)
@@ -200,7 +218,7 @@ def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, out,
                 )
 
 
-@njit(cache=True)
+@njit(error_model="numpy", cache=True)
 def _softmin_row(x, y, g, log_b, slices, eps, barycentre):
     """One row in float64 with the usual two passes (maximum first); the rare fallback."""
     m = y.shape[0]
