@@ -121,7 +121,7 @@ class _Sums:
             self._starts, self._active, dropped = kernels.find_active_slices(
                 row_blocks, row_slices, groups, blocks, slices, eps, -cut
             )
-        self._image = np.ascontiguousarray(row_blocks[:, 3:6])
+        self._images = np.ascontiguousarray(row_slices[:, 3:6])
         self._peak = np.full(len(self._active), np.inf, dtype=np.float32)
         masses = row_blocks[:, 11]
         self.dropped = float((dropped * masses).sum() / masses.sum())
@@ -133,7 +133,7 @@ class _Sums:
             kernels.softmin_blocks(
                 self._rows.points,
                 previous.values.numpy(),
-                self._image,
+                self._images,
                 self._columns.points,
                 g.numpy(),
                 self._columns.log_weights,

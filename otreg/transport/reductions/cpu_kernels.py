@@ -86,136 +86,170 @@ def _exp2(x):
     return _scale_by_power_of_two(p, whole)
 
 
-@njit(parallel=True, fastmath=_FAST, error_model="numpy", cache=True)
-def softmin_blocks(x, f, image, y, g, log_b, starts, columns, eps, moments, exact, out, barycentre, peak):
+@njit(parallel=True, cache=True)
+def softmin_blocks(x, f, images, y, g, log_b, starts, columns, eps, moments, exact, out, barycentre, peak):
     """Softmin of every row over its active slices of columns, optionally with the plan's barycentres.
 
-    x (n, 3), f (n,): rows and their previous potentials, which shift the exponents. image (blocks of n, 3): where the
-    block's mass goes, roughly. y (m, 3), g (m,), log_b (m,): columns, potentials, log weights. starts, columns: active
-    slices in CSR form. exact: sum in float64, slowly.
+    x (n, 3), f (n,): rows and their previous potentials, which shift the exponents. images (slices of n, 3): where the
+    mass of the slice's rows goes, roughly. y (m, 3), g (m,), log_b (m,): columns, potentials, log weights. starts,
+    columns: active slices in CSR form, per block of rows. exact: sum in float64, slowly.
 
     Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps), barycentre (n, 3) if ``moments``, and peak (nnz,): for
     the slices that were taken together the largest share sum_j b_j exp((f_i + g_j - C_ij) / eps) over the block's rows.
     """
     n = x.shape[0]
-    m = y.shape[0]
-    to_bits = _LOG2E / eps
-    for block in prange(image.shape[0]):
+    parts = BLOCK // SLICE
+    for block in prange(starts.shape[0] - 1):
         first = block * BLOCK
         size = min(BLOCK, n - first)
-        c0 = 0.0
-        c1 = 0.0
-        c2 = 0.0
-        for i in range(size):
-            c0 += x[first + i, 0]
-            c1 += x[first + i, 1]
-            c2 += x[first + i, 2]
-        c0 /= size
-        c1 /= size
-        c2 /= size
-        t0 = image[block, 0]
-        t1 = image[block, 1]
-        t2 = image[block, 2]
-        # The linearised potential of the first row: its exponent becomes zero, at any displacement.
-        u0 = x[first, 0] - c0
-        u1 = x[first, 1] - c1
-        u2 = x[first, 2] - c2
-        f_ref = f[first] - 0.5 * (u0 * u0 + u1 * u1 + u2 * u2) + u0 * (t0 - c0) + u1 * (t1 - c1) + u2 * (t2 - c2)
-        widest = 0.0
-
-        a = np.zeros(BLOCK, dtype=np.float32)
-        u = np.zeros((3, BLOCK), dtype=np.float32)
-        for i in range(size):
-            u0 = x[first + i, 0] - c0
-            u1 = x[first + i, 1] - c1
-            u2 = x[first + i, 2] - c2
-            linear = u0 * (t0 - c0) + u1 * (t1 - c1) + u2 * (t2 - c2)
-            square = u0 * u0 + u1 * u1 + u2 * u2
-            widest = max(widest, square)
-            a[i] = f4((f[first + i] - f_ref - 0.5 * square + linear) * to_bits)
-            u[0, i] = f4(u0)
-            u[1, i] = f4(u1)
-            u[2, i] = f4(u2)
-
-        # A block over a gap, or points much sparser than the blur.
-        if exact or widest * to_bits > _WIDEST:
-            active = columns[starts[block] : starts[block + 1]]
-            for i in range(first, first + size):
-                out[i] = _softmin_row(x[i], y, g, log_b, active, eps, barycentre[i])
-            peak[starts[block] : starts[block + 1]] = f4(1.0)
+        active = columns[starts[block] : starts[block + 1]]
+        largest = peak[starts[block] : starts[block + 1]]
+        largest[:] = f4(0.0)
+        image = np.zeros(3)
+        for part in range(block * parts, min((block + 1) * parts, images.shape[0])):
+            image += images[part] * (min(SLICE, n - part * SLICE) / size)
+        if _softmin_rows(first, size, x, f, image, y, g, log_b, active, eps, moments, exact, out, barycentre, largest):
             continue
+        # The block lies over a gap, or its points are much sparser than the blur: slice by slice.
+        for part in range(block * parts, min((block + 1) * parts, images.shape[0])):
+            size = min(SLICE, n - part * SLICE)
+            _softmin_rows(
+                part * SLICE,
+                size,
+                x,
+                f,
+                images[part],
+                y,
+                g,
+                log_b,
+                active,
+                eps,
+                moments,
+                exact,
+                out,
+                barycentre,
+                largest,
+            )
 
-        total = np.zeros((4, BLOCK), dtype=np.float64)
-        b = np.empty(BLOCK, dtype=np.float32)
-        v = np.zeros((3, BLOCK), dtype=np.float32)
-        e = np.empty(BLOCK, dtype=np.float32)
-        v0 = v[0]
-        v1 = v[1]
-        v2 = v[2]
-        for k in range(starts[block], starts[block + 1], BLOCK // SLICE):
-            together = min(starts[block + 1] - k, BLOCK // SLICE)
-            b[:] = f4(_EMPTY)
-            for part in range(together):
-                start = columns[k + part] * SLICE
-                for j in range(min(SLICE, m - start)):
-                    y0 = y[start + j, 0]
-                    y1 = y[start + j, 1]
-                    y2 = y[start + j, 2]
-                    cost = 0.5 * ((y0 - c0) ** 2 + (y1 - c1) ** 2 + (y2 - c2) ** 2)
-                    at = part * SLICE + j
-                    b[at] = f4((g[start + j] + f_ref - cost) * to_bits + log_b[start + j] * _LOG2E)
-                    v0[at] = f4((y0 - t0) * to_bits)
-                    v1[at] = f4((y1 - t1) * to_bits)
-                    v2[at] = f4((y2 - t2) * to_bits)
-            largest = f4(0.0)
+
+@njit(fastmath=_FAST, error_model="numpy", cache=True)
+def _softmin_rows(first, size, x, f, image, y, g, log_b, active, eps, moments, exact, out, barycentre, peak):
+    """The softmin of ``size`` rows from ``first`` on; False if they are too far apart for float32 and can be split."""
+    m = y.shape[0]
+    to_bits = _LOG2E / eps
+    c0 = 0.0
+    c1 = 0.0
+    c2 = 0.0
+    for i in range(size):
+        c0 += x[first + i, 0]
+        c1 += x[first + i, 1]
+        c2 += x[first + i, 2]
+    c0 /= size
+    c1 /= size
+    c2 /= size
+    t0 = image[0]
+    t1 = image[1]
+    t2 = image[2]
+    # The linearised potential of the first row: its exponent becomes zero, at any displacement.
+    u0 = x[first, 0] - c0
+    u1 = x[first, 1] - c1
+    u2 = x[first, 2] - c2
+    f_ref = f[first] - 0.5 * (u0 * u0 + u1 * u1 + u2 * u2) + u0 * (t0 - c0) + u1 * (t1 - c1) + u2 * (t2 - c2)
+    widest = 0.0
+
+    a = np.zeros(BLOCK, dtype=np.float32)
+    u = np.zeros((3, BLOCK), dtype=np.float32)
+    for i in range(size):
+        u0 = x[first + i, 0] - c0
+        u1 = x[first + i, 1] - c1
+        u2 = x[first + i, 2] - c2
+        linear = u0 * (t0 - c0) + u1 * (t1 - c1) + u2 * (t2 - c2)
+        square = u0 * u0 + u1 * u1 + u2 * u2
+        widest = max(widest, square)
+        a[i] = f4((f[first + i] - f_ref - 0.5 * square + linear) * to_bits)
+        u[0, i] = f4(u0)
+        u[1, i] = f4(u1)
+        u[2, i] = f4(u2)
+
+    if exact or widest * to_bits > _WIDEST:
+        if size > SLICE:
+            return False
+        for i in range(first, first + size):
+            out[i] = _softmin_row(x[i], y, g, log_b, active, eps, barycentre[i])
+        peak[:] = f4(1.0)
+        return True
+
+    total = np.zeros((4, BLOCK), dtype=np.float64)
+    b = np.empty(BLOCK, dtype=np.float32)
+    v = np.zeros((3, BLOCK), dtype=np.float32)
+    e = np.empty(BLOCK, dtype=np.float32)
+    v0 = v[0]
+    v1 = v[1]
+    v2 = v[2]
+    for k in range(0, active.shape[0], BLOCK // SLICE):
+        together = min(active.shape[0] - k, BLOCK // SLICE)
+        b[:] = f4(_EMPTY)
+        for part in range(together):
+            start = active[k + part] * SLICE
+            for j in range(min(SLICE, m - start)):
+                y0 = y[start + j, 0]
+                y1 = y[start + j, 1]
+                y2 = y[start + j, 2]
+                cost = 0.5 * ((y0 - c0) ** 2 + (y1 - c1) ** 2 + (y2 - c2) ** 2)
+                at = part * SLICE + j
+                b[at] = f4((g[start + j] + f_ref - cost) * to_bits + log_b[start + j] * _LOG2E)
+                v0[at] = f4((y0 - t0) * to_bits)
+                v1[at] = f4((y1 - t1) * to_bits)
+                v2[at] = f4((y2 - t2) * to_bits)
+        largest = f4(0.0)
+        if moments:
+            for i in range(size):
+                a_i = a[i]
+                u0_i = u[0, i]
+                u1_i = u[1, i]
+                u2_i = u[2, i]
+                for j in range(BLOCK):
+                    e[j] = _exp2(a_i + b[j] + u0_i * v0[j] + u1_i * v1[j] + u2_i * v2[j])
+                s = f4(0.0)
+                s0 = f4(0.0)
+                s1 = f4(0.0)
+                s2 = f4(0.0)
+                for j in range(BLOCK):
+                    s += e[j]
+                    s0 += e[j] * v0[j]
+                    s1 += e[j] * v1[j]
+                    s2 += e[j] * v2[j]
+                total[0, i] += s
+                total[1, i] += s0
+                total[2, i] += s1
+                total[3, i] += s2
+                largest = max(largest, s)
+        else:
+            for i in range(size):
+                a_i = a[i]
+                u0_i = u[0, i]
+                u1_i = u[1, i]
+                u2_i = u[2, i]
+                s = f4(0.0)
+                for j in range(BLOCK):
+                    s += _exp2(a_i + b[j] + u0_i * v0[j] + u1_i * v1[j] + u2_i * v2[j])
+                total[0, i] += s
+                largest = max(largest, s)
+        for part in range(k, k + together):
+            peak[part] = max(peak[part], largest)
+
+    for i in range(size):
+        s = total[0, i]
+        # 2^-80 .. 2^80: outside, the previous potential was too far off to shift the exponents; do the row again.
+        if 8e-25 < s < 1e24:
+            out[first + i] = f[first + i] - eps * _LN2 * np.log2(s)
             if moments:
-                for i in range(size):
-                    a_i = a[i]
-                    u0_i = u[0, i]
-                    u1_i = u[1, i]
-                    u2_i = u[2, i]
-                    for j in range(BLOCK):
-                        e[j] = _exp2(a_i + b[j] + u0_i * v0[j] + u1_i * v1[j] + u2_i * v2[j])
-                    s = f4(0.0)
-                    s0 = f4(0.0)
-                    s1 = f4(0.0)
-                    s2 = f4(0.0)
-                    for j in range(BLOCK):
-                        s += e[j]
-                        s0 += e[j] * v0[j]
-                        s1 += e[j] * v1[j]
-                        s2 += e[j] * v2[j]
-                    total[0, i] += s
-                    total[1, i] += s0
-                    total[2, i] += s1
-                    total[3, i] += s2
-                    largest = max(largest, s)
-            else:
-                for i in range(size):
-                    a_i = a[i]
-                    u0_i = u[0, i]
-                    u1_i = u[1, i]
-                    u2_i = u[2, i]
-                    s = f4(0.0)
-                    for j in range(BLOCK):
-                        s += _exp2(a_i + b[j] + u0_i * v0[j] + u1_i * v1[j] + u2_i * v2[j])
-                    total[0, i] += s
-                    largest = max(largest, s)
-            peak[k : k + together] = largest
-
-        for i in range(size):
-            s = total[0, i]
-            # 2^-80 .. 2^80: outside, the previous potential was too far off to shift the exponents; do the row again.
-            if 8e-25 < s < 1e24:
-                out[first + i] = f[first + i] - eps * _LN2 * np.log2(s)
-                if moments:
-                    barycentre[first + i, 0] = t0 + total[1, i] / (s * to_bits)
-                    barycentre[first + i, 1] = t1 + total[2, i] / (s * to_bits)
-                    barycentre[first + i, 2] = t2 + total[3, i] / (s * to_bits)
-            else:
-                out[first + i] = _softmin_row(
-                    x[first + i], y, g, log_b, columns[starts[block] : starts[block + 1]], eps, barycentre[first + i]
-                )
+                barycentre[first + i, 0] = t0 + total[1, i] / (s * to_bits)
+                barycentre[first + i, 1] = t1 + total[2, i] / (s * to_bits)
+                barycentre[first + i, 2] = t2 + total[3, i] / (s * to_bits)
+        else:
+            out[first + i] = _softmin_row(x[first + i], y, g, log_b, active, eps, barycentre[first + i])
+    return True
 
 
 @njit(error_model="numpy", cache=True)
