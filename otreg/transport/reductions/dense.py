@@ -45,7 +45,7 @@ class DenseCoupling:
     target: Cloud
     eps: float
     dropped: float = 0.0
-    rounding: float = 1e-13
+    rounding: float = 3e-14
 
     def rows(self, g: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
         return _softmin(self.source, self.target, g, self.eps, previous, moments)

@@ -58,7 +58,7 @@ class KeopsCoupling:
     eps: float
     kernel: Kernel
     dropped: float = 0.0
-    rounding: float = 1e-13
+    rounding: float = 3e-14
 
     def rows(self, g: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
         return self._softmin(self.source, self.target, g, previous, moments)
