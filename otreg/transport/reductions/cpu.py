@@ -70,7 +70,7 @@ class CpuCoupling:
         rows = _Side(source)
         columns = rows if target is source else _Side(target)
         self._cut = cut
-        # Polynomial and sums in float32: measured below 1e-6 wherever blocks are not wide (those are summed in float64).
+        # Polynomial and sums in float32: below 1e-6 wherever blocks are not wide, and those are summed in float64.
         self.rounding = 3e-14 if len(source) * len(target) <= _FEW_PAIRS else 2e-6
         self._rows = _Sums(rows, columns, f, g.damped(target, damping), eps, cut)
         if columns is rows and g is f:
