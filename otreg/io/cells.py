@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from otreg.shapes import CellBlock
+from otreg.shapes import CellBlock, Shape
 
 Integers = npt.NDArray[np.int64]
 
@@ -54,3 +54,15 @@ def lists_of_block(block: CellBlock) -> Integers:
         m, k = block.indices.shape
         return np.concatenate([np.full((m, 1), k), block.indices], axis=1).reshape(-1)
     return np.insert(block.indices, block.offsets[:-1], np.diff(block.offsets))
+
+
+def not_lines_then_faces(shape: Shape) -> str | None:
+    """What keeps a shape out of formats of points in space, then lines, then faces, in words; None if nothing."""
+    if shape.dimension != 3:
+        return "points with 2 coordinates"
+    if any(block.kind == "tetra" for block in shape.cells):
+        return "tetrahedra"
+    kinds = [block.kind == "line" for block in shape.cells if len(block)]
+    if kinds != sorted(kinds, reverse=True):
+        return "lines behind faces"
+    return None

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
-from otreg.io.cells import blocks_of_lists, segments_of_lists
+from otreg.io.cells import blocks_of_lists, not_lines_then_faces, segments_of_lists
 from otreg.io.numbers import as_text, unchanged
 from otreg.io.source import read_bytes
 from otreg.io.text_lines import TextLines, numbers_of
@@ -82,13 +82,9 @@ def write_obj(shape: Shape, path: Path) -> None:
 
 def obj_cannot_hold(shape: Shape) -> str | None:
     """What of a shape that did not come from OBJ would be lost in OBJ, in words; None if nothing."""
-    if shape.dimension != 3:
-        return "points with 2 coordinates"
-    if any(block.kind == "tetra" for block in shape.cells):
-        return "tetrahedra"
-    kinds = [block.kind == "line" for block in shape.cells if len(block)]
-    if kinds != sorted(kinds, reverse=True):
-        return "lines behind faces"
+    lost = not_lines_then_faces(shape)
+    if lost is not None:
+        return lost
     names = [name for name in shape.point_data if name != "normals"]
     if names or shape.cell_data:
         return f"the attribute '{(names or list(shape.cell_data))[0]}'"

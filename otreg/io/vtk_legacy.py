@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
-from otreg.io.cells import blocks_of_lists, lists_of_block, segments_of_lists, triangles_of_strips
+from otreg.io.cells import (
+    blocks_of_lists,
+    lists_of_block,
+    not_lines_then_faces,
+    segments_of_lists,
+    triangles_of_strips,
+)
 from otreg.io.numbers import as_text, storage_dtype, unchanged
 from otreg.io.source import read_bytes
 from otreg.shapes import CellBlock, Shape
@@ -106,13 +112,9 @@ def write_vtk(shape: Shape, path: Path) -> None:
 
 def vtk_cannot_hold(shape: Shape) -> str | None:
     """What of a shape that did not come from VTK would be lost in legacy PolyData, in words; None if nothing."""
-    if shape.dimension != 3:
-        return "points with 2 coordinates"
-    if any(block.kind == "tetra" for block in shape.cells):
-        return "tetrahedra"
-    kinds = [block.kind == "line" for block in shape.cells if len(block)]
-    if kinds != sorted(kinds, reverse=True):
-        return "lines behind faces"
+    lost = not_lines_then_faces(shape)
+    if lost is not None:
+        return lost
     for name, values in (*shape.point_data.items(), *shape.cell_data.items()):
         if values.dtype.str[1:] not in NAMES or values.ndim > 2 or len(name.split()) != 1 or not name.isascii():
             return f"the attribute '{name}' ({values.dtype})"

@@ -13,7 +13,7 @@ from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.reductions.base import Potential, Reduction
-from otreg.transport.solver import Rules, Solution, extend, refine, solve_self
+from otreg.transport.solver import Rules, Solution, extend, extend_to, refine, solve_self
 
 # A point whose mass stays almost wholly behind has no reliable direction: its displacement is damped, not amplified.
 _SMALLEST_MATCHED_SHARE = 0.03
@@ -263,11 +263,7 @@ class Transport:
         """softmin of g at new points; its guess is the tangent bound from the nearest point where f is known."""
         near = _nearest(known.points, points.points)
         guess = f.map(lambda values: values[near]).upper_bound(known.points[near], points.points)
-        rules = self._rules
-        coupling = self._source.reduction.couple(
-            points, columns, guess, g, eps=rules.eps, damping=rules.damping, cut=rules.cut
-        )
-        return coupling.rows(rules.damping * g.values, guess, moments=True)
+        return extend_to(points, guess, columns, g, self._rules, self._source.reduction)
 
     @property
     def warm_start(self) -> WarmStart:

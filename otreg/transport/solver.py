@@ -195,9 +195,14 @@ def extend(
     rows: Pyramid, level: int, f: Potential, columns: Cloud, g: Potential, rules: Rules, reduction: Reduction
 ) -> Potential:
     """softmin of g at the points of ``rows.levels[0]``, with barycentres; f guesses it on ``rows.levels[level]``."""
-    cloud = rows.levels[0]
-    guess = refine(rows, f, level, 0)
-    coupling = _couple(cloud, columns, guess, g, rules, reduction)
+    return extend_to(rows.levels[0], refine(rows, f, level, 0), columns, g, rules, reduction)
+
+
+def extend_to(
+    points: Cloud, guess: Potential, columns: Cloud, g: Potential, rules: Rules, reduction: Reduction
+) -> Potential:
+    """softmin of g at any points, with barycentres; guess: about what it will be there."""
+    coupling = _couple(points, columns, guess, g, rules, reduction)
     return coupling.rows(rules.damping * g.values, guess, moments=True)
 
 

@@ -24,9 +24,9 @@ from otreg.transport.reductions.base import Potential
 
 Floats = npt.NDArray[np.float64]
 _LOG_NOTHING = -1e30  # stands for log(0): finite, for kernels compiled without inf
-# Pairs of blocks that are worth waking up a thread for: 16 pairs take 20 microseconds.
+# Pairs of blocks that are worth waking up a thread for.
 _PAIRS_PER_THREAD = 16
-# So few pairs are summed in float64: it takes half a millisecond, and blurs far beyond the size of the measures, which
+# So few pairs are summed in float64: it costs next to nothing, and blurs far beyond the size of the measures, which
 # live on a few cells, need it (float32 leaves an error of 1e-7 eps in the value).
 _FEW_PAIRS = 2**16
 

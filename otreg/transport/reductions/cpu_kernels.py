@@ -24,8 +24,8 @@ from numba import njit, prange
 from numba.core import types
 from numba.extending import intrinsic
 
-# A block is 64 points: long enough for full vectors, short enough to be compact (measured: 32 costs a fifth of the
-# throughput, variable lengths cost nine tenths).
+# A block is 64 points: long enough for full vectors, short enough to be compact. The length is constant, because loops
+# of variable length keep the compiler from using vectors.
 BLOCK = 64
 # The search for active columns goes from super-blocks over blocks down to slices of a quarter block, and the softmin
 # takes any four active slices at a time: a finer choice of columns at the same constant width.
@@ -45,7 +45,7 @@ f4 = np.float32
 
 
 def _use_full_vectors() -> None:
-    """Ask for 512-bit vectors where the CPU has them: LLVM prefers 256 bits, a third slower in these loops."""
+    """Ask for 512-bit vectors where the CPU has them: LLVM prefers 256 bits by itself."""
     if "NUMBA_CPU_FEATURES" in os.environ or numba.config.CPU_FEATURES is not None:
         return
     features = binding.get_host_cpu_features()
