@@ -26,6 +26,7 @@ COMMANDS = {
     "register": ("otreg_cli.register", "Move a shape onto another one."),
     "apply": ("otreg_cli.apply", "Move any shape or points with a transform found before."),
     "distance": ("otreg_cli.distance", "Say how far apart two shapes are."),
+    "map": ("otreg_cli.map", "Write where each point of a shape goes under optimal transport."),
     "info": ("otreg_cli.info", "Say what is in a shape file."),
 }
 

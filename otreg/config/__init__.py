@@ -6,6 +6,7 @@ from otreg.config.settings import (
     AUTO_REACH_BLURS,
     MODEL_NAMES,
     DistanceConfig,
+    MapConfig,
     RegisterConfig,
     TransportConfig,
 )
@@ -15,6 +16,7 @@ __all__ = [
     "MODEL_NAMES",
     "DistanceConfig",
     "Length",
+    "MapConfig",
     "RegisterConfig",
     "TransportConfig",
     "load_settings",

@@ -1,4 +1,4 @@
-"""What can be set for a registration and for a distance: names, units, bounds, defaults and descriptions.
+"""What can be set for a registration, a distance and a map: names, units, bounds, defaults and descriptions.
 
 The command line builds its flags from these fields and configuration files are checked against them, so a setting
 exists in one place. ``title`` says what kind of value to write, ``description`` is the flag's help.
@@ -171,8 +171,8 @@ class RegisterConfig(TransportConfig):
     control_points: int = Field(default=500, ge=1, title="COUNT", description="Control points of the spline.")
 
 
-class DistanceConfig(TransportConfig):
-    """Settings of one distance; unless told otherwise it moves all mass, however far."""
+class ComparisonConfig(TransportConfig, ABC):
+    """What a distance and a map share: the shapes stay where they are, and all mass moves, however far."""
 
     reach: ReachField = Field(default=None, title="LENGTH|none|auto", description=_REACH_HELP)
     tolerance: float = Field(
@@ -181,4 +181,20 @@ class DistanceConfig(TransportConfig):
         lt=1,
         title="FRACTION",
         description="Relative error of the transported mass at which the solver stops.",
+    )
+
+
+class DistanceConfig(ComparisonConfig):
+    """Settings of one distance."""
+
+
+class MapConfig(ComparisonConfig):
+    """Settings of one Brenier map."""
+
+    grid: int | None = Field(
+        default=None,
+        ge=2,
+        title="COUNT",
+        description="Evaluate the map on a regular grid over the source's bounding box, with so many points along its "
+        "longest side, instead of at the source's points.",
     )

@@ -3,6 +3,8 @@
 from otreg.jobs.apply import AppliedTransform, apply_transform
 from otreg.jobs.distance import distance_files
 from otreg.jobs.info import describe_file
+from otreg.jobs.map import MapReport, map_files
+from otreg.jobs.map_outputs import MapOutputs
 from otreg.jobs.outputs import Outputs
 from otreg.jobs.reading import Reading
 from otreg.jobs.register import JobReport, register_files
@@ -10,10 +12,13 @@ from otreg.jobs.register import JobReport, register_files
 __all__ = [
     "AppliedTransform",
     "JobReport",
+    "MapOutputs",
+    "MapReport",
     "Outputs",
     "Reading",
     "apply_transform",
     "describe_file",
     "distance_files",
+    "map_files",
     "register_files",
 ]

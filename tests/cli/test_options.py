@@ -5,16 +5,21 @@ import typing
 import click
 import pytest
 
-from otreg.config import DistanceConfig, RegisterConfig
+from otreg.config import DistanceConfig, MapConfig, RegisterConfig
 from otreg_cli.distance import command as distance
+from otreg_cli.map import command as map_command
 from otreg_cli.options import flag
 from otreg_cli.register import command as register
 
+REQUIRED = {map_command: ["-o", "c.ply"]}
 
-@pytest.mark.parametrize(("command", "schema"), [(register, RegisterConfig), (distance, DistanceConfig)])
+
+@pytest.mark.parametrize(
+    ("command", "schema"), [(register, RegisterConfig), (distance, DistanceConfig), (map_command, MapConfig)]
+)
 def test_every_setting_has_one_flag_that_says_what_the_schema_says(command, schema):
     options = {option.name: option for option in command.params if isinstance(option, click.Option)}
-    values = command.make_context(command.name, ["a", "b"]).params
+    values = command.make_context(command.name, ["a", "b", *REQUIRED.get(command, [])]).params
     for name, field in schema.model_fields.items():
         option = options[name]
         assert flag(name) in option.opts

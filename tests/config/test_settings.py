@@ -7,7 +7,7 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from otreg.config import DistanceConfig, Length, RegisterConfig, load_settings
+from otreg.config import DistanceConfig, Length, MapConfig, RegisterConfig, load_settings
 from otreg.errors import ArgumentError
 
 
@@ -71,12 +71,17 @@ def test_a_broken_rule_is_one_line_with_rule_value_and_remedy(values, parts):
         assert part in message
 
 
+def test_distances_and_maps_conserve_mass_unless_told_otherwise():
+    assert DistanceConfig().reach_length is None and MapConfig().reach_length is None
+    assert load_settings(MapConfig, {"reach": "auto", "blur": "3%"}).reach_length == Length(0.06, "diagonal")
+
+
 def test_settings_cannot_be_changed_after_they_were_checked():
     with pytest.raises(ValidationError, match="frozen"):
         RegisterConfig().iterations = 0  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("schema", [RegisterConfig, DistanceConfig])
+@pytest.mark.parametrize("schema", [RegisterConfig, DistanceConfig, MapConfig])
 def test_every_setting_has_a_description(schema):
     for name, field in schema.model_fields.items():
         assert field.description and field.description.endswith("."), name
