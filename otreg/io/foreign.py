@@ -18,8 +18,12 @@ import numpy.typing as npt
 
 from otreg.errors import FormatError
 from otreg.io.cells import blocks_of_lists, segments_of_lists, triangles_of_strips
+from otreg.io.las import read_las
+from otreg.io.nifti import read_nifti
 from otreg.io.numpy_files import LARGEST_RATIO, SMALL
 from otreg.shapes import CELL_SIZES, CellBlock, Shape
+
+__all__ = ["read_las", "read_meshio", "read_nifti", "read_pyvista", "read_scene"]
 
 Array = npt.NDArray[Any]
 DECLARATION = re.compile(rb"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from otreg.errors import FormatError
+from otreg.io.freesurfer import freesurfer_cannot_hold, read_freesurfer, write_freesurfer
+from otreg.io.gifti import gifti_cannot_hold, read_gifti, write_gifti
 from otreg.io.guarded import guarded
 from otreg.io.numpy_files import npy_cannot_hold, npz_cannot_hold, read_npy, read_npz, write_npy, write_npz
 from otreg.io.obj import obj_cannot_hold, read_obj, write_obj
@@ -60,11 +62,21 @@ CODECS: tuple[Codec, ...] = (
     Codec("vtk", (".vtk",), read_vtk, write_vtk, vtk_cannot_hold),
     Codec("vtp", (".vtp",), guarded("read_pyvista", "pyvista"), write_vtp, vtk_cannot_hold, extra="vtk"),
     Codec("vtu", (".vtu",), guarded("read_meshio:vtu", "meshio"), write_vtu, vtu_cannot_hold),
+    Codec("gifti", (".surf.gii", ".gii"), read_gifti, write_gifti, gifti_cannot_hold),
+    Codec(
+        "freesurfer",
+        (".white", ".pial", ".inflated", ".sphere", ".smoothwm"),
+        read_freesurfer,
+        write_freesurfer,
+        freesurfer_cannot_hold,
+    ),
+    Codec("nifti", (".nii", ".nii.gz"), guarded("read_nifti", "nibabel"), extra="medical"),
+    Codec("las", (".las", ".laz"), guarded("read_las", "laspy", "lazrs"), extra="lidar"),
     Codec("gltf", (".glb", ".gltf"), guarded("read_scene", "trimesh")),
     Codec("3mf", (".3mf",), guarded("read_scene", "trimesh", "lxml", "networkx")),
     Codec("gmsh", (".msh",), guarded("read_meshio:gmsh", "meshio")),
     Codec("medit", (".mesh",), guarded("read_meshio:medit", "meshio")),
-    Codec("med", (".med",), guarded("read_meshio:med", "meshio", "h5py")),
+    Codec("med", (".med",), guarded("read_meshio:med", "meshio", "h5py"), extra="med"),
     Codec("xdmf", (".xdmf", ".xmf"), guarded("read_meshio:xdmf", "meshio")),
 )
 BY_NAME: dict[str, Codec] = {codec.name: codec for codec in CODECS}
@@ -74,6 +86,13 @@ BY_EXTENSION: dict[str, Codec] = {extension: codec for codec in CODECS for exten
 def formats() -> tuple[FormatInfo, ...]:
     """All formats that files are read from or written to."""
     return tuple(codec.info for codec in CODECS)
+
+
+def extension_of(path: Path) -> str:
+    """The extension of a file, in lower case: the longest known one (".surf.gii"), else what its last dot begins."""
+    name = path.name.lower()
+    known = [e for e in BY_EXTENSION if e.count(".") > 1 and name.endswith(e) and len(name) > len(e)]
+    return max(known, key=len, default=path.suffix.lower())
 
 
 def codec_named(name: str) -> Codec:

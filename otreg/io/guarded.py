@@ -7,7 +7,9 @@ an explosion of memory becomes one FormatError, and this process never loads the
 from __future__ import annotations
 
 import importlib.util
+import math
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,11 +23,13 @@ from otreg.io.plain import read_json
 from otreg.io.source import regular_file
 from otreg.shapes import Shape
 
-SECONDS = 20.0  # for the start and the imports of the child, and small files
+SECONDS = 20.0  # until the child is given up, however busy the machine is
+CPU_SECONDS = 4.0  # of computing, for the imports of the child and small files
 SECONDS_PER_BYTE = 1e-6
-MEMORY = 4 << 30  # bytes of address space that imports and threads claim at most
+MEMORY = 2 << 30  # bytes of address space, of which the imports need a fifth
 MEMORY_PER_BYTE = 60
-EXTRAS = {"pyvista": "vtk"}
+OUT_OF_TIME = getattr(signal, "SIGXCPU", 0)  # only Unix has it
+EXTRAS = {"pyvista": "vtk", "nibabel": "medical", "laspy": "lidar", "lazrs": "lidar", "h5py": "med"}
 
 
 def guarded(parser: str, *packages: str) -> Callable[[Path], Shape]:
@@ -52,28 +56,32 @@ def require(*packages: str) -> None:
 def read_guarded(parser: str, path: Path, *, seconds: float | None = None, memory: int | None = None) -> Shape:
     """The shape that a foreign parser finds in a file, or FormatError, whatever the parser does.
 
-    seconds, memory: limits for the child, by default in proportion to the file's size; memory in bytes.
+    seconds, memory: limits for the child, by default in proportion to the file's size; memory in bytes. By default it
+    may compute for less time than it may take, so that a busy machine fails no file.
     """
     size = regular_file(path)
+    computing = CPU_SECONDS + SECONDS_PER_BYTE * size if seconds is None else seconds
     seconds = SECONDS + SECONDS_PER_BYTE * size if seconds is None else seconds
     memory = MEMORY + MEMORY_PER_BYTE * size if memory is None else memory
     with tempfile.TemporaryDirectory(prefix="otreg-") as folder:
         answer = Path(folder) / "answer.json"
-        _run_child([parser, str(path.absolute()), folder, str(memory)], Path(folder), seconds)
+        limits = [str(memory), str(math.ceil(computing))]
+        _run_child([parser, str(path.absolute()), folder, *limits], Path(folder), seconds)
         if not answer.exists():
             raise FormatError("made its parser stop without an answer; the file is damaged or asks for too much memory")
         said = read_json(answer)
         if "error" in said:
             raise FormatError(said["error"])
         shape = read_npz(Path(folder) / "shape.npz")
-    return replace(shape, comments=tuple(said["comments"]), warnings=tuple(said["warnings"]), native=None)
+    comments, warnings = tuple(said["comments"]), tuple(said["warnings"])
+    return replace(shape, comments=comments, warnings=warnings, space=said["space"], native=None)
 
 
 def _run_child(arguments: list[str], folder: Path, seconds: float) -> None:
     root = str(Path(__file__).parents[2])  # otreg must be found there, too, however it was found here
     search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     try:
-        subprocess.run(
+        ended = subprocess.run(
             [sys.executable, "-m", "otreg.io.guarded_child", *arguments],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": search, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
@@ -84,6 +92,10 @@ def _run_child(arguments: list[str], folder: Path, seconds: float) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired as error:
-        raise FormatError(
-            f"could not be parsed within {seconds:.0f} seconds; the file is damaged or far too large"
-        ) from error
+        raise _too_slow(seconds) from error
+    if ended.returncode == -OUT_OF_TIME:
+        raise _too_slow(float(arguments[-1]))
+
+
+def _too_slow(seconds: float) -> FormatError:
+    return FormatError(f"could not be parsed within {seconds:.0f} seconds; the file is damaged or far too large")

@@ -1,7 +1,7 @@
 """The child process of :mod:`otreg.io.guarded`: limits itself, parses one file, leaves the shape as .npz and an answer.
 
-Run as ``python -m otreg.io.guarded_child PARSER FILE FOLDER MEMORY``. Whatever a parser raises is written down as one
-line; when it kills the process, there is no answer, and the parent draws the conclusion.
+Run as ``python -m otreg.io.guarded_child PARSER FILE FOLDER MEMORY SECONDS``. Whatever a parser raises is written down
+as one line; when it kills the process, there is no answer, and the parent draws the conclusion.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from otreg.io.read import one_line
 from otreg.shapes import Shape
 
 
-def main(parser: str, file: str, folder: str, memory: str) -> None:
+def main(parser: str, file: str, folder: str, memory: str, seconds: str) -> None:
     """Parses ``file`` with ``otreg.io.foreign.PARSER`` and leaves answer.json, and shape.npz if it went well."""
-    _limit_memory(int(memory))
+    _limit(memory=int(memory), seconds=int(seconds))
     warnings.simplefilter("ignore")
     answer: dict[str, object]
     try:
         name, *options = parser.split(":")
         shape = _holdable(getattr(foreign, name)(Path(file), *options))
         write_npz(shape, Path(folder) / "shape.npz")
-        answer = {"comments": shape.comments, "warnings": shape.warnings}
+        answer = {"comments": shape.comments, "warnings": shape.warnings, "space": shape.space}
     except FormatError as error:
         answer = {"error": str(error)}
     except MemoryError:
@@ -40,12 +40,13 @@ def main(parser: str, file: str, folder: str, memory: str) -> None:
     (Path(folder) / "answer.json").write_text(json.dumps(answer), encoding="utf-8")
 
 
-def _limit_memory(size: int) -> None:
+def _limit(*, memory: int, seconds: int) -> None:
     try:
         import resource
-    except ImportError:  # only Unix has it; the time limit remains
+    except ImportError:  # only Unix has it; the parent's time limit remains
         return
-    resource.setrlimit(resource.RLIMIT_AS, (size, size))
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -65,4 +66,4 @@ def _holdable(shape: Shape) -> Shape:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:5])
+    main(*sys.argv[1:6])

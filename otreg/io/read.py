@@ -30,8 +30,8 @@ def read_shape(
     if format is None:
         codec, warnings = format_of(path)
     else:
-        head_of(path)
         codec, warnings = codec_named(format), ()
+        head_of(path, codec)
     if codec.read is None:
         raise FormatError(f"{path}: format {codec.name} can be written, but not read")
     try:

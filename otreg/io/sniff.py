@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from otreg.errors import FormatError
-from otreg.io.formats import BY_EXTENSION, BY_NAME, Codec
+from otreg.io.formats import BY_EXTENSION, BY_NAME, Codec, extension_of
 from otreg.io.source import read_bytes, regular_file
 from otreg.io.stl import HEADER, is_binary_stl
 
@@ -17,7 +17,6 @@ HEAD = 4096  # bytes that are looked at
 
 NOT_SHAPES: tuple[tuple[bytes, str], ...] = (
     (b"version https://git-lfs", "is a git-LFS pointer, not the file itself; run 'git lfs pull'"),
-    (b"\x1f\x8b", "is gzip-compressed; unpack it first"),
     (b"BZh", "is bzip2-compressed; unpack it first"),
     (b"\xfd7zXZ", "is xz-compressed; unpack it first"),
     (b"7z\xbc\xaf", "is a 7z archive; unpack it first"),
@@ -25,10 +24,19 @@ NOT_SHAPES: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "is a picture (JPEG), not a shape"),
     (b"GIF8", "is a picture (GIF), not a shape"),
     (b"%PDF", "is a PDF document, not a shape"),
-    (b"LASF", "is a LAS/LAZ point cloud, which is not supported; convert it to .ply or .xyz"),
     (b"\x7fELF", "is a program, not a shape"),
     (b"\xff\xfe", "is UTF-16 text; save it as UTF-8"),
     (b"\xfe\xff", "is UTF-16 text; save it as UTF-8"),
+)
+GZIP = b"\x1f\x8b"
+# Bytes that only one format has, and where they stand.
+MARKS: tuple[tuple[bytes, int, str], ...] = (
+    (b"\x93NUMPY", 0, "npy"),
+    (b"glTF", 0, "gltf"),
+    (b"LASF", 0, "las"),
+    (b"\xff\xff\xfe", 0, "freesurfer"),
+    (b"n+1\0", 344, "nifti"),
+    (b"n+2\0", 4, "nifti"),
 )
 # Pickle protocols 2 to 5 start with \x80 and the protocol's number. Reading one can run code, so it is never tried.
 PICKLE = re.compile(rb"\x80[\x02-\x05]")
@@ -43,10 +51,10 @@ def format_of(path: Path) -> tuple[Codec, tuple[str, ...]]:
     """
     head = head_of(path)
     try:
-        name = _by_content(head, regular_file(path), path.suffix.lower())
+        name = _by_content(head, regular_file(path), extension_of(path))
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from None
-    by_extension = BY_EXTENSION.get(path.suffix.lower())
+    by_extension = BY_EXTENSION.get(extension_of(path))
     if name is None:
         if by_extension is not None:
             return by_extension, ()
@@ -59,8 +67,11 @@ def format_of(path: Path) -> tuple[Codec, tuple[str, ...]]:
     return codec, (f"the extension says {by_extension.name}, the content {codec.name}; read as {codec.name}",)
 
 
-def head_of(path: Path) -> bytes:
-    """The first bytes of a file that may be a shape. Raises FormatError when it is empty or certainly no shape."""
+def head_of(path: Path, codec: Codec | None = None) -> bytes:
+    """The first bytes of a file that may be a shape. Raises FormatError when it is empty or certainly no shape.
+
+    codec: that the file will be read with, if the user named it.
+    """
     if regular_file(path) == 0:
         raise FormatError(f"{path}: the file is empty")
     head = read_bytes(path, HEAD)
@@ -71,6 +82,9 @@ def head_of(path: Path) -> bytes:
         raise FormatError(f"{path}: is a Python pickle, which can run code when read; save it as .npy, .npz or .ply")
     if WEB_PAGE.match(head):
         raise FormatError(f"{path}: is a web page (HTML), not a shape; the download went wrong")
+    packed = extension_of(path) == ".nii.gz" if codec is None else codec.name == "nifti"
+    if head.startswith(GZIP) and not packed:
+        raise FormatError(f"{path}: is gzip-compressed; unpack it first")
     if not head.strip(b"\0"):
         raise FormatError(f"{path}: holds only zero bytes; the file is damaged")
     return head
@@ -79,7 +93,7 @@ def head_of(path: Path) -> bytes:
 def _xml_format(text: bytes) -> str | None:
     root = re.search(rb"<VTKFile[^>]*\btype\s*=\s*[\"'](\w+)", text)
     if root is None:
-        return "xdmf" if b"<Xdmf" in text else None
+        return "xdmf" if b"<Xdmf" in text else "gifti" if b"<GIFTI" in text else None
     name = {b"PolyData": "vtp", b"UnstructuredGrid": "vtu"}.get(root.group(1))
     if name is None:
         raise FormatError(f"is a VTK file of {root.group(1).decode()}, not a shape")
@@ -89,14 +103,13 @@ def _xml_format(text: bytes) -> str | None:
 def _by_content(head: bytes, size: int, suffix: str) -> str | None:
     """The name of the format that the first bytes show without doubt, or None."""
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for mark, place, name in MARKS:
+        if head[place : place + len(mark)] == mark:
+            return name
     if re.match(rb"ply[ \t]*[\r\n]", text):
         return "ply"
-    if head.startswith(b"\x93NUMPY"):
-        return "npy"
     if text.startswith(b"# vtk DataFile Version"):
         return "vtk"
-    if head.startswith(b"glTF"):
-        return "gltf"
     if text.startswith(b"$MeshFormat"):
         return "gmsh"
     if text.startswith(b"MeshVersionFormatted"):

@@ -14,7 +14,8 @@ URL = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+:/")  # Path turns "//" into "/"; two
 def regular_file(path: Path) -> int:
     """The size in bytes of a regular file. Raises InputFileError for everything that is not one, without opening it."""
     if URL.match(str(path)):
-        raise InputFileError(f"{path}: is a URL; download the file first, then give its path")
+        url = re.sub(r":/+", "://", str(path), count=1)
+        raise InputFileError(f"{url}: is a URL; download the file first, then give its path")
     try:
         status = path.stat()
     except FileNotFoundError as error:

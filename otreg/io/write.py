@@ -7,7 +7,7 @@ from pathlib import Path
 
 from otreg.errors import FormatError, OutputFileError
 from otreg.io.atomic import atomic_write, refuse_existing
-from otreg.io.formats import BY_EXTENSION, CODECS, Codec, codec_named
+from otreg.io.formats import BY_EXTENSION, CODECS, Codec, codec_named, extension_of
 from otreg.shapes import Shape
 
 
@@ -19,7 +19,7 @@ def write_shape(shape: Shape, path: Path | str, *, format: str | None = None, ov
     the message names the formats that can. Raises FormatError for an unknown format.
     """
     path = Path(path)
-    codec = codec_named(format) if format is not None else BY_EXTENSION.get(path.suffix.lower())
+    codec = codec_named(format) if format is not None else BY_EXTENSION.get(extension_of(path))
     if codec is None:
         raise FormatError(f"{path}: extension '{path.suffix}' is unknown; use one of {' '.join(_writable())}")
     refuse_existing(path, overwrite=overwrite)

@@ -1,7 +1,7 @@
 """What a file holds: points, cells, attributes."""
 
 from otreg.shapes.describe import describe
-from otreg.shapes.shape import CELL_SIZES, CellBlock, CellKind, Points, Shape
+from otreg.shapes.shape import CELL_SIZES, CellBlock, CellKind, Points, Shape, Space
 from otreg.shapes.triangles import triangles_of, vertex_normals
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "CellKind",
     "Points",
     "Shape",
+    "Space",
     "describe",
     "triangles_of",
     "vertex_normals",

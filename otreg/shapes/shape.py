@@ -17,6 +17,7 @@ import numpy.typing as npt
 from otreg.errors import InputError
 
 CellKind = Literal["line", "triangle", "quad", "polygon", "tetra"]
+Space = Literal["", "RAS", "LPS"]
 CELL_SIZES: dict[str, int] = {"line": 2, "triangle": 3, "quad": 4, "tetra": 4}
 
 Points = npt.NDArray[np.float64]
@@ -45,6 +46,7 @@ class Shape:
     format: registry name of the format that it came from ("ply", "obj", ...), "" when made in memory.
     path: the file that it came from.
     warnings: sentences about what was odd but accepted.
+    space: where the axes point, if the file says so: "RAS" (right, anterior, superior), "LPS", else "".
     native: the codec's private payload for writing the same format back without loss.
     """
 
@@ -56,6 +58,7 @@ class Shape:
     format: str = ""
     path: Path | None = None
     warnings: tuple[str, ...] = ()
+    space: Space = ""
     native: Any = None
 
     def __post_init__(self) -> None:
