@@ -79,7 +79,7 @@ class Level:
     def warm_start(self, transport: Transport, model: Model) -> WarmStart:
         """The potentials of the level before, carried over to this one's cells."""
         with torch.no_grad():
-            return transport.warm_start_at(model(self.points), self.target.measure.points)
+            return transport.warm_start_at(Measure(model(self.points), self.weights), self.target.measure)
 
     def differentiable_loss(self, model: Model, solver: WarmSolver) -> torch.Tensor:
         """Divergence plus penalty as a scalar that torch optimisers can differentiate through the model."""

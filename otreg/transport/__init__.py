@@ -1,6 +1,8 @@
 """The transport engine: multiscale debiased Sinkhorn divergences with certificates and Brenier maps."""
 
-from otreg.transport.result import BrenierMap, PreparedMeasure, Transport, WarmStart
+from otreg.transport.brenier import BrenierMap
+from otreg.transport.prepared import PreparedMeasure, WarmStart
+from otreg.transport.result import Transport
 from otreg.transport.sinkhorn import Sinkhorn
 
 __all__ = ["BrenierMap", "PreparedMeasure", "Sinkhorn", "Transport", "WarmStart"]

@@ -2,7 +2,7 @@
 
 Any potentials give a lower bound by weak duality, and a feasible plan made from theirs gives an upper bound: balanced,
 by the rounding of Altschuler, Weed and Rigollet 2017 (algorithm 2), whose cost is bounded by convexity of the entropy,
-so that no plan is ever stored; unbalanced, the plan itself is feasible.
+so that no plan is ever stored; where a side is relaxed, the plan itself is feasible there.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import torch
 
 from otreg.transport.pyramid import Cloud
 from otreg.transport.relaxation import Relaxation
+
+Sides = tuple[Relaxation, Relaxation]
 
 
 @dataclass(frozen=True)
@@ -37,21 +39,25 @@ class Plan:
     rows: torch.Tensor
     columns: torch.Tensor
     eps: float
+    p: int = 2
 
 
-def dual_value(plan: Plan, relaxation: Relaxation) -> float:
+def dual_value(plan: Plan, sides: Sides) -> float:
     """<a, -phi*(-f)> + <b, -phi*(-g)> - eps (mass of the plan - mass a mass b): a lower bound of OT_eps."""
     a, b = plan.source.weights, plan.target.weights
-    earned = (a * relaxation.conjugate(plan.f)).sum() + (b * relaxation.conjugate(plan.g)).sum()
+    earned = (a * sides[0].conjugate(plan.f)).sum() + (b * sides[1].conjugate(plan.g)).sum()
     return float(earned - plan.eps * (plan.rows.sum() - a.sum() * b.sum()))
 
 
-def unbalanced_primal_value(plan: Plan, relaxation: Relaxation) -> float:
-    """<P, C> + eps KL(P | a b) + rho KL(rows | a) + rho KL(columns | b) of the plan itself."""
+def primal_value(plan: Plan, sides: Sides) -> float:
+    """<P, C> + eps KL(P | a b) + rho KL(rows | a) + rho KL(columns | b) of the plan itself.
+
+    An upper bound of OT_eps when the marginals of balanced sides are exact.
+    """
     a, b = plan.source.weights, plan.target.weights
     linear = (plan.rows * plan.f).sum() + (plan.columns * plan.g).sum()
     entropy = linear - plan.eps * (plan.rows.sum() - a.sum() * b.sum())
-    prices = relaxation.marginal_price(plan.rows, a) + relaxation.marginal_price(plan.columns, b)
+    prices = sides[0].marginal_price(plan.rows, a) + sides[1].marginal_price(plan.columns, b)
     return float(entropy + prices)
 
 
@@ -81,13 +87,19 @@ def rounded_value(
     missing = float(missing_a.sum())
     if missing <= 0 or float(missing_b.sum()) <= 0:
         return value
-    p, q = missing_a / missing, missing_b / missing_b.sum()
-    x, y = plan.source.points, plan.target.points
-    centre = (p[:, None] * x).sum(0)
-    x, y = x - centre, y - centre
-    cost = ((p * x.square().sum(1)).sum() + (q * y.square().sum(1)).sum()) / 2
-    cost = cost - (p[:, None] * x).sum(0) @ (q[:, None] * y).sum(0)
+    p, q = missing_a / missing, missing_b / missing_b.sum()  # probabilities
+    cost = _mean_cost(p, plan.source.points, q, plan.target.points, plan.p)
     entropy = (
         torch.special.xlogy(p, p / a.clamp_min(1e-300)).sum() + torch.special.xlogy(q, q / b.clamp_min(1e-300)).sum()
     )
     return value + missing * float(cost + eps * entropy)
+
+
+def _mean_cost(p: torch.Tensor, x: torch.Tensor, q: torch.Tensor, y: torch.Tensor, power: int) -> torch.Tensor:
+    """sum_ij p_i q_j |x_i - y_j|^power / power for probabilities p, q; for power 1 an upper bound of it."""
+    centre = p @ x
+    x, y = x - centre, y - centre
+    square = (p * x.square().sum(1)).sum() + (q * y.square().sum(1)).sum() - 2 * (p @ x) @ (q @ y)
+    if power == 2:
+        return square / 2
+    return square.clamp_min(0).sqrt()  # by Jensen

@@ -82,7 +82,7 @@ class Pyramid:
 
 def single_level(measure: Measure) -> Pyramid:
     """The pyramid of a reduction that works on the points themselves: one level, in the measure's order."""
-    points = measure.points.detach().double()
+    points = measure.coordinates.detach().double()
     weights = measure.weights.detach().double()
     order = torch.arange(len(points), device=points.device)
     return Pyramid((Cloud(points, weights, 0.0, None),), order)

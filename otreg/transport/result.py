@@ -2,99 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
+from typing import final
 
-import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
+from otreg.transport.brenier import BrenierMap, Pieces
+from otreg.transport.extension import Extension, nearest, sample_rows
+from otreg.transport.prepared import PreparedMeasure, WarmStart
 from otreg.transport.pyramid import Cloud, Pyramid
-from otreg.transport.reductions.base import Potential, Reduction
-from otreg.transport.solver import Rules, Solution, extend, extend_to, refine, solve_self
-
-# A point whose mass stays almost wholly behind has no reliable direction: its displacement is damped, not amplified.
-_SMALLEST_MATCHED_SHARE = 0.03
-# Where nothing at all is matched, against what the source matches of itself.
-_NOTHING_MATCHED = 1e-6
+from otreg.transport.reductions.base import Potential
+from otreg.transport.solver import Solution, refine
 
 
-@dataclass(frozen=True)
-class BrenierMap:
-    """The map at some points.
-
-    displacement: (n, d) where each asks to go; matched_mass: (n,) share of its mass that the plan moves, 1 when
-    balanced; overlap: (n,) the same over its share in the plan of the source with itself, 1 where the target is just as
-    there and 0 where nothing is within reach; potential: (n,) the debiased potential F = f_ab - f_aa, whose gradient is
-    -displacement when balanced.
-    """
-
-    displacement: torch.Tensor
-    matched_mass: torch.Tensor
-    overlap: torch.Tensor
-    potential: torch.Tensor
-
-
-@dataclass(frozen=True)
-class WarmStart:
-    """Potentials at the points of two measures, in their order, from which a nearby problem starts.
-
-    source_points, target_points: (n, d), (m, d) where they hold; source, target: cross potentials f, g; source_self:
-    the source's self potential, None if it was never needed.
-    """
-
-    source_points: torch.Tensor
-    target_points: torch.Tensor
-    source: Potential
-    target: Potential
-    source_self: Potential | None
-
-
-class PreparedMeasure:
-    """A measure with its pyramid and, once asked for, its self potentials: build once, use in many problems."""
-
-    def __init__(
-        self, measure: Measure, rules: Rules, reduction: Reduction, self_start: Potential | None = None
-    ) -> None:
-        """self_start: a guess of the self potential at the measure's points, in their order."""
-        self.measure = measure
-        self.rules = rules
-        self.reduction = reduction
-        self.pyramid: Pyramid = reduction.pyramid(measure, rules.cell * rules.blur)
-        self._self_start = None if self_start is None else self.sorted(self_start)
-
-    def sorted(self, potential: Potential) -> Potential:
-        """A potential at the measure's points, in the order of the pyramid's points."""
-        return potential.map(self.pyramid.from_measure_order)
-
-    @cached_property
-    def self_solution(self) -> Solution:
-        """Potential and value of OT_eps(measure, measure)."""
-        return solve_self(self.pyramid, self.rules, self.reduction, self._self_start)
-
-    @cached_property
-    def self_extension(self) -> Potential:
-        """softmin of the self potential at the measure's points (levels[0]), with barycentres."""
-        own = self.self_solution
-        if own.source_level == 0:
-            return own.f
-        cloud = self.pyramid.levels[own.source_level]
-        return extend(self.pyramid, own.source_level, own.f, cloud, own.g, self.rules, self.reduction)
-
-
+@final
 class Transport:
     """Debiased entropic transport between a source and a target measure.
 
     All lengths are in the units of the measures' points. ``value`` is
-    S = OT_eps(a, b) - OT_eps(a, a)/2 - OT_eps(b, b)/2 + eps/2 (mass a - mass b)^2, with C = |x - y|^2/2, eps = blur^2
+    S = OT_eps(a, b) - OT_eps(a, a)/2 - OT_eps(b, b)/2 + eps/2 (mass a - mass b)^2, with C = |x - y|^p / p, eps = blur^p
     (Feydy et al. 2019, Sejourne et al. 2019).
     """
 
-    def __init__(self, source: PreparedMeasure, target: PreparedMeasure, cross: Solution) -> None:
+    def __init__(
+        self, source: PreparedMeasure, target: PreparedMeasure, cross: Solution, map_tolerance: float
+    ) -> None:
+        """map_tolerance: largest rms error of the map that an expansion may have, over the larger of blur and map."""
         self._source, self._target, self._cross = source, target, cross
-        self._rules = source.rules
+        self._map_tolerance = map_tolerance
+        self._rules = cross.rules
 
     # --- value and certificate ---
 
@@ -183,28 +121,14 @@ class Transport:
     # --- potentials and map at the measures' points ---
 
     @cached_property
-    def _source_extension(self) -> Potential:
-        cloud = self._target.pyramid.levels[self._cross.target_level]
-        level, f, g = self._cross.source_level, self._cross.f, self._cross.g
-        if level == 0:
-            return f
-        return extend(self._source.pyramid, level, f, cloud, g, self._rules, self._source.reduction)
-
-    @cached_property
-    def _target_extension(self) -> Potential:
-        cloud = self._source.pyramid.levels[self._cross.source_level]
-        level, f, g = self._cross.target_level, self._cross.f, self._cross.g
-        return extend(self._target.pyramid, level, g, cloud, f, self._rules, self._source.reduction)
-
-    @cached_property
     def source_map(self) -> BrenierMap:
         """The map that moves the source towards the target, at every point of the source measure."""
-        return self._map_of(self._source, self._source_extension, -self._shift)
+        return self._map(self._source_side, -self._shift)
 
     @cached_property
     def target_map(self) -> BrenierMap:
         """The map that moves the target towards the source, at every point of the target measure."""
-        return self._map_of(self._target, self._target_extension, self._shift)
+        return self._map(self._target_side, self._shift)
 
     @property
     def displacement(self) -> torch.Tensor:
@@ -229,59 +153,75 @@ class Transport:
     @cached_property
     def source_gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(dS/dpoints (n, d), dS/dweights (n,)) of the source."""
-        return self._gradient(self._source, self._source_extension)
+        return self._gradients(self._source_side)
 
     @cached_property
     def target_gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(dS/dpoints (m, d), dS/dweights (m,)) of the target."""
-        return self._gradient(self._target, self._target_extension)
+        return self._gradients(self._target_side)
 
-    def at(self, points: torch.Tensor) -> BrenierMap:
+    def at(self, points: torch.Tensor, features: torch.Tensor | None = None) -> BrenierMap:
         """The map at any points of space: (k, d), by the closed-form extension of the potentials.
 
-        A point moves like source mass that sits there. Raises ArgumentError when d is not the measures' dimension.
+        A point moves like source mass that sits there, with those features, if the measures have any. Raises ArgumentError
+        when the shapes are not those of the measures.
         """
         source = self._source
         d = source.measure.dimension
         if points.ndim != 2 or points.shape[1] != d:
             raise ArgumentError(f"points must be (k, {d}); got shape {tuple(points.shape)}.")
-        if torch.equal(points, source.measure.points):
+        if (features is None) != (source.measure.features is None):
+            raise ArgumentError("features must be given exactly when the measures have them.")
+        if torch.equal(points, source.measure.points) and (
+            features is None or torch.equal(features, source.measure.features)
+        ):
             return self.source_map
-        weights = torch.full_like(points[:, 0], 1 / len(points))
-        pyramid = source.reduction.pyramid(Measure(points, weights), self._rules.cell * self._rules.blur)
-        cross, own = self._cross, source.self_solution
-        extended = [
-            self._extend_to(pyramid.levels[0], source.pyramid.levels[k], f, columns, g)
-            for k, f, columns, g in (
-                (cross.source_level, cross.f, self._target.pyramid.levels[cross.target_level], cross.g),
-                (own.source_level, own.f, source.pyramid.levels[own.source_level], own.g),
-            )
-        ]
-        return self._map(pyramid, extended[0], extended[1], d, -self._shift)
-
-    def _extend_to(self, points: Cloud, known: Cloud, f: Potential, columns: Cloud, g: Potential) -> Potential:
-        """softmin of g at new points; its guess is the tangent bound from the nearest point where f is known."""
-        near = _nearest(known.points, points.points)
-        guess = f.map(lambda values: values[near]).upper_bound(known.points[near], points.points)
-        return extend_to(points, guess, columns, g, self._rules, self._source.reduction)
+        measure = Measure(points, torch.full_like(points[:, 0], 1 / len(points)), features)
+        pyramid = source.reduction.pyramid(measure, self._rules.cell * self._rules.blur)
+        cloud = pyramid.levels[0]
+        cross, own = (function.anywhere(cloud) for function in (self._source_side.cross, source.self_extension))
+        pieces = Pieces.of(cloud.points, cross, own, self._rules.source, self._rules.eps)
+        return _in_order(pieces.map(d, -self._shift), pyramid)
 
     @property
     def warm_start(self) -> WarmStart:
         """What a nearby problem between as many points can start from."""
         source, target, cross = self._source, self._target, self._cross
-        own = source.__dict__.get("self_solution")  # only if it is there: it is not worth a solve
+        own = source.known_self_solution  # only if it is there: it is not worth a solve
         return WarmStart(
-            source_points=source.measure.points,
-            target_points=target.measure.points,
+            source_points=source.coordinates,
+            target_points=target.coordinates,
             source=_at_points(source.pyramid, cross.f, cross.source_level),
             target=_at_points(target.pyramid, cross.g, cross.target_level),
             source_self=None if own is None else _at_points(source.pyramid, own.g, own.source_level),
         )
 
+    def warm_start_at(self, source: Measure, target: Measure) -> WarmStart:
+        """What a problem between nearby measures with other points, or at another blur, can start from.
+
+        The potentials are extended to the points of the measures, to first order.
+        """
+        old = self.warm_start
+        width = old.source_points.shape[1]
+        at_source, at_target = (padded_coordinates(measure, width) for measure in (source, target))
+
+        def carried(potential: Potential, known: torch.Tensor, points: torch.Tensor) -> Potential:
+            near = nearest(known, points)
+            return potential.map(lambda values: values[near]).tangent(known[near], points)
+
+        own = old.source_self
+        return WarmStart(
+            source_points=at_source,
+            target_points=at_target,
+            source=carried(old.source, old.source_points, at_source),
+            target=carried(old.target, old.target_points, at_target),
+            source_self=None if own is None else carried(own, old.source_points, at_source),
+        )
+
     @cached_property
     def _shift(self) -> float:
         """Balanced potentials are known up to (F + s, G - s): the s that makes <a, F> = <b, G>."""
-        if self._rules.relaxation.rho is not None:
+        if not self._rules.balanced:
             return 0.0
         halves = []
         for side, level, potential in (
@@ -292,69 +232,88 @@ class Transport:
             halves.append(float((weights * (potential.values - side.self_solution.f.values)).sum() / weights.sum()))
         return (halves[0] - halves[1]) / 2
 
-    def warm_start_at(self, source_points: torch.Tensor, target_points: torch.Tensor) -> WarmStart:
-        """What a problem between other points of nearby measures, or at another blur, can start from.
-
-        source_points (n, d), target_points (m, d): the potentials are extended to them, to first order.
-        """
-        old = self.warm_start
-
-        def carried(potential: Potential, known: torch.Tensor, points: torch.Tensor) -> Potential:
-            width = potential.image.shape[1]
-            known, new = (torch.nn.functional.pad(p.double(), (0, width - p.shape[1])) for p in (known, points))
-            near = _nearest(known, new)
-            return potential.map(lambda values: values[near]).tangent(known[near], new)
-
-        own = old.source_self
-        return WarmStart(
-            source_points=source_points,
-            target_points=target_points,
-            source=carried(old.source, old.source_points, source_points),
-            target=carried(old.target, old.target_points, target_points),
-            source_self=None if own is None else carried(own, old.source_points, source_points),
+    @cached_property
+    def _source_side(self) -> _MappedSide:
+        cross, columns = self._cross, self._target.pyramid.levels[self._cross.target_level]
+        source = self._source
+        function = Extension(
+            source.pyramid, cross.source_level, cross.f, columns, cross.g, cross.rules, source.reduction
         )
+        return _MappedSide(source, function, self._map_tolerance)
 
-    def _map_of(self, side: PreparedMeasure, cross: Potential, shift: float) -> BrenierMap:
-        return self._map(side.pyramid, cross, side.self_extension, side.measure.dimension, shift)
+    @cached_property
+    def _target_side(self) -> _MappedSide:
+        cross, columns = self._cross, self._source.pyramid.levels[self._cross.source_level]
+        target, rules = self._target, self._cross.rules.reversed()
+        function = Extension(target.pyramid, cross.target_level, cross.g, columns, cross.f, rules, target.reduction)
+        return _MappedSide(target, function, self._map_tolerance)
 
-    def _pieces(
-        self, pyramid: Pyramid, cross: Potential, own: Potential
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Damped potentials f_ab and f_aa, kept shares m_ab and m_aa, and m_ab (x - T_ab) - m_aa (x - T_aa)."""
-        relaxation, damping = self._rules.relaxation, self._rules.damping
-        points = pyramid.levels[0].points
-        f, f_own = damping * cross.values, damping * own.values
-        kept, kept_own = relaxation.kept(f), relaxation.kept(f_own)
-        gradient = kept[:, None] * (points - cross.image) - kept_own[:, None] * (points - own.image)
-        return f, f_own, kept, kept_own, gradient
+    def _map(self, side: _MappedSide, shift: float) -> BrenierMap:
+        pieces, prepared = side.pieces, side.prepared
+        return _in_order(pieces.map(prepared.measure.dimension, shift), prepared.pyramid)
 
-    def _map(self, pyramid: Pyramid, cross: Potential, own: Potential, d: int, shift: float) -> BrenierMap:
-        f, f_own, kept, kept_own, gradient = self._pieces(pyramid, cross, own)
-        floor = torch.maximum(_SMALLEST_MATCHED_SHARE * kept.max(), _NOTHING_MATCHED * kept_own.max())
-        displacement = -gradient / torch.maximum(kept, floor)[:, None]
-        order = pyramid.to_measure_order
-        return BrenierMap(
-            displacement=order(displacement)[:, :d].contiguous(),
-            matched_mass=order(kept),
-            overlap=order(kept / kept_own.clamp_min(1e-300)),
-            potential=order(f - f_own + shift),
+    def _gradients(self, side: _MappedSide) -> tuple[torch.Tensor, torch.Tensor]:
+        prepared = side.prepared
+        weights, d = prepared.pyramid.levels[0].weights, prepared.measure.dimension
+        points, by_weights = side.pieces.gradients(weights, d, side.cross.rules.source, self._rules.eps)
+        order = prepared.pyramid.to_measure_order
+        return order(points), order(by_weights)
+
+
+@final
+class _MappedSide:
+    """One of the two measures with its cross potential as a function of space."""
+
+    def __init__(self, prepared: PreparedMeasure, cross: Extension, map_tolerance: float) -> None:
+        self.prepared = prepared
+        self.cross = cross
+        self._map_tolerance = map_tolerance
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        """At the measure's points, by Taylor expansion if a sample shows that it is good enough."""
+        cloud = self.prepared.pyramid.levels[0]
+        cross, own = self.cross.expanded(), self.prepared.expanded_self_potential
+        if cross is not None and own is not None:
+            pieces = self._of(cloud.points, cross, own)
+            if self.cross.level == 0 and self.prepared.self_extension.level == 0:
+                return pieces
+            if self._good_enough(cloud, cross, own, pieces):
+                return pieces
+        return self._of(cloud.points, self.cross.exact(), self.prepared.exact_self_potential)
+
+    def _of(self, points: torch.Tensor, cross: Potential, own: Potential) -> Pieces:
+        return Pieces.of(points, cross, own, self.cross.rules.source, self.cross.rules.eps)
+
+    def _good_enough(self, cloud: Cloud, cross: Potential, own: Potential, pieces: Pieces) -> bool:
+        rows = sample_rows(cloud)
+        some = Cloud(cloud.points[rows], cloud.weights[rows], 0.0, None)
+        exact = self._of(
+            some.points,
+            self.cross.at(some, cross.map(lambda values: values[rows])),
+            self.prepared.self_extension.at(some, own.map(lambda values: values[rows])),
         )
+        weights = some.weights / some.weights.sum()
+        error = (weights * (pieces.gradient[rows] - exact.gradient).square().sum(1)).sum().sqrt()
+        size = (weights * exact.gradient.square().sum(1)).sum().sqrt()
+        return bool(error <= self._map_tolerance * size.clamp_min(self.cross.rules.blur))
 
-    def _gradient(self, side: PreparedMeasure, cross: Potential) -> tuple[torch.Tensor, torch.Tensor]:
-        f, f_own, kept, kept_own, gradient = self._pieces(side.pyramid, cross, side.self_extension)
-        rho, eps = self._rules.relaxation.rho, self._rules.eps
-        weights = f - f_own if rho is None else (rho + eps) * (kept_own - kept)
-        points = side.pyramid.levels[0].weights[:, None] * gradient
-        order = side.pyramid.to_measure_order
-        return order(points)[:, : side.measure.dimension].contiguous(), order(weights)
+
+def padded_coordinates(measure: Measure, width: int) -> torch.Tensor:
+    """(n, width) positions, padded with zeros, and features: where a reduction of that width sees the points."""
+    missing = width - measure.coordinates.shape[1]
+    points = torch.nn.functional.pad(measure.points.double(), (0, missing))
+    return points if measure.features is None else torch.cat([points, measure.features.double()], 1)
+
+
+def _in_order(result: BrenierMap, pyramid: Pyramid) -> BrenierMap:
+    """A map at the pyramid's points, in the order of the measure."""
+    order = pyramid.to_measure_order
+    return BrenierMap(
+        order(result.displacement), order(result.matched_mass), order(result.overlap), order(result.potential)
+    )
 
 
 def _at_points(pyramid: Pyramid, potential: Potential, level: int) -> Potential:
-    """First-order extension to the measure's points, in its order."""
+    """Its extension to the measure's points, in its order."""
     return refine(pyramid, potential, level, 0).map(pyramid.to_measure_order)
-
-
-def _nearest(known: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """(k,) index of the known point closest to each of the points."""
-    _, nearest = cKDTree(known.cpu().numpy()).query(points.cpu().numpy(), workers=-1)
-    return torch.from_numpy(np.asarray(nearest)).to(points.device)

@@ -10,30 +10,40 @@ import torch
 
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
-from otreg.transport.reductions import Potential, select_reduction
+from otreg.transport.reductions import Potential, Reduction, select_reduction
 from otreg.transport.relaxation import Relaxation
-from otreg.transport.result import PreparedMeasure, Transport, WarmStart
+from otreg.transport.prepared import PreparedMeasure, WarmStart
+from otreg.transport.result import Transport, padded_coordinates
 from otreg.transport.solver import Rules, solve_cross
 
 # Potentials of a source that has moved further than this (rms) are worth nothing.
 _NEARBY_BLURS = 3.0
 
 
+Reach = float | None | tuple[float | None, float | None]
+
+
 @final
 @dataclass(frozen=True)
 class Sinkhorn:
-    """Settings of the debiased divergence with cost C = |x - y|^2 / 2 at temperature eps = blur^2.
+    """Settings of the debiased divergence with cost C = |x - y|^p / p at temperature eps = blur^p.
 
-    blur: standard deviation of the entropic blur, a length. reach: length beyond which mass is left rather than moved
-    (rho = reach^2); None conserves mass. tolerance: marginal error at which the iterations stop. max_iterations: sweeps
-    at the last blur. reduction: "auto", "dense", "cpu" or "keops". Raises ArgumentError when a setting is out of range.
+    blur: a length; for p = 2 the standard deviation of the entropic blur. reach: length beyond which mass is left rather than
+    moved (rho = reach^p); None conserves mass; a pair sets it for source and target apart. p: 2 or 1. tolerance: marginal
+    error at which the iterations stop. max_iterations: sweeps at the last blur. reduction: "auto", "dense", "cpu" or
+    "keops". precision: "float32" for the sums of the cpu reduction (the rest is float64 anyway), or "float64", ten times
+    slower. map_tolerance: rms error of the map, over the larger of its rms length and the blur, up to which it may come from
+    a Taylor expansion; 0 always computes the exact extension. Raises ArgumentError when a setting is out of range.
     """
 
     blur: float
-    reach: float | None = None
+    reach: Reach = None
+    p: int = 2
     tolerance: float = 1e-3
     max_iterations: int = 300
     reduction: str = "auto"
+    precision: str = "float32"
+    map_tolerance: float = 5e-3
     # The path: ratio of consecutive blurs, sweeps that each of them gets, and their over-relaxation. One sweep leaves
     # long waves in the potentials that take hundreds of sweeps at the last blur (bent shapes, conserved mass).
     ratio: float = 0.7
@@ -46,11 +56,22 @@ class Sinkhorn:
     cut: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("blur", "reach", "tolerance"):
-            value = getattr(self, name)
+        for name, value in (
+            ("blur", self.blur),
+            ("reach", self.reaches[0]),
+            ("reach", self.reaches[1]),
+            ("tolerance", self.tolerance),
+            ("cell", self.cell),
+        ):
             if value is not None and not (value > 0 and math.isfinite(value)):
                 remedy = " Omit it to conserve mass." if name == "reach" else ""
                 raise ArgumentError(f"{name} must be positive and finite; got {value}.{remedy}")
+        if self.p not in (1, 2):
+            raise ArgumentError(f"p must be 1 or 2; got {self.p}.")
+        if self.precision not in ("float32", "float64"):
+            raise ArgumentError(f"precision must be 'float32' or 'float64'; got '{self.precision}'.")
+        if not self.map_tolerance >= 0:
+            raise ArgumentError(f"map_tolerance must be at least 0; got {self.map_tolerance}.")
         if not 0 < self.ratio < 1:
             raise ArgumentError(f"ratio must lie strictly between 0 and 1; got {self.ratio}.")
         if not 0 < self.over_relaxation < 2:
@@ -59,12 +80,21 @@ class Sinkhorn:
             if getattr(self, name) < 1:
                 raise ArgumentError(f"{name} must be at least 1; got {getattr(self, name)}.")
 
-    def prepare(self, measure: Measure, *, self_start: Potential | None = None) -> PreparedMeasure:
+    @property
+    def reaches(self) -> tuple[float | None, float | None]:
+        """The reach of the source and that of the target."""
+        return self.reach if isinstance(self.reach, tuple) else (self.reach, self.reach)
+
+    def prepare(
+        self, measure: Measure, *, as_target: bool = False, self_start: Potential | None = None
+    ) -> PreparedMeasure:
         """The measure with its pyramid and, on demand, its self potentials, to be used in several problems.
 
-        self_start: a guess of the self potential, e.g. that of ``Transport.warm_start``.
+        as_target: matters where the two reaches differ. self_start: a guess of the self potential, e.g. that of
+        ``Transport.warm_start``.
         """
-        return PreparedMeasure(measure, self._rules, select_reduction(self.reduction, measure), self_start)
+        rules = self._rules.of_target() if as_target else self._rules.of_source()
+        return PreparedMeasure(measure, rules, self._reduction(measure), self_start)
 
     def __call__(
         self,
@@ -80,11 +110,14 @@ class Sinkhorn:
         """
         if not isinstance(source, PreparedMeasure):
             source = self.prepare(source, self_start=None if warm_start is None else _carried_along(warm_start, source))
-        target = target if isinstance(target, PreparedMeasure) else self.prepare(target)
+        target = target if isinstance(target, PreparedMeasure) else self.prepare(target, as_target=True)
         a, b = source.measure, target.measure
         if a.dimension != b.dimension:
             raise ArgumentError(f"source and target must have one dimension; got {a.dimension} and {b.dimension}.")
-        if self.reach is None and not math.isclose(float(a.mass), float(b.mass), rel_tol=1e-4):
+        if a.coordinates.shape[1] != b.coordinates.shape[1]:
+            widths = [m.coordinates.shape[1] - m.dimension for m in (a, b)]
+            raise ArgumentError(f"source and target must have the same features; got {widths[0]} and {widths[1]}.")
+        if self.reaches == (None, None) and not math.isclose(float(a.mass), float(b.mass), rel_tol=1e-4):
             raise ArgumentError(
                 f"balanced transport needs equal masses; got {float(a.mass):g} and {float(b.mass):g}. "
                 "Normalise the weights or set a reach."
@@ -92,17 +125,23 @@ class Sinkhorn:
         start = None
         if warm_start is not None and _rms(warm_start.source_points, a) <= _NEARBY_BLURS * self.blur:
             start = (
-                source.sorted(_moved(warm_start.source, warm_start.source_points, a)),
-                target.sorted(_moved(warm_start.target, warm_start.target_points, b)),
+                source.sorted(_moved(warm_start.source, warm_start.source_points, a, self.p)),
+                target.sorted(_moved(warm_start.target, warm_start.target_points, b, self.p)),
             )
         cross = solve_cross(source.pyramid, target.pyramid, self._rules, source.reduction, start)
-        return Transport(source, target, cross)
+        return Transport(source, target, cross, self.map_tolerance)
+
+    def _reduction(self, measure: Measure) -> Reduction:
+        return select_reduction(self.reduction, measure, exact=self.precision == "float64")
 
     @property
     def _rules(self) -> Rules:
+        source, target = (Relaxation(None if reach is None else reach**self.p) for reach in self.reaches)
         return Rules(
             blur=self.blur,
-            relaxation=Relaxation(None if self.reach is None else self.reach**2),
+            p=self.p,
+            source=source,
+            target=target,
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
             ratio=self.ratio,
@@ -115,10 +154,10 @@ class Sinkhorn:
 
 
 def _step(origin: torch.Tensor, measure: Measure) -> torch.Tensor:
-    """(n, d) way of the points of a measure from where they were."""
+    """(n, D) way of the points of a measure from where they were."""
     if len(origin) != len(measure):
         raise ArgumentError(f"a warm start needs as many points as before; got {len(measure)}, had {len(origin)}.")
-    return measure.points.double() - origin.double()
+    return padded_coordinates(measure, origin.shape[1]) - origin
 
 
 def _rms(origin: torch.Tensor, measure: Measure) -> float:
@@ -126,11 +165,9 @@ def _rms(origin: torch.Tensor, measure: Measure) -> float:
     return float(((measure.weights * _step(origin, measure).square().sum(1)).sum() / measure.mass).sqrt())
 
 
-def _moved(potential: Potential, origin: torch.Tensor, measure: Measure) -> Potential:
+def _moved(potential: Potential, origin: torch.Tensor, measure: Measure, p: int) -> Potential:
     """A potential that was found at the points ``origin``, as a guess at the points of the measure."""
-    known = potential.image.shape[1]  # coordinates, padded to 3 by some reductions
-    old, step = (torch.nn.functional.pad(p.double(), (0, known - p.shape[1])) for p in (origin, _step(origin, measure)))
-    return potential.upper_bound(old, old + step)
+    return potential.upper_bound(origin, origin + _step(origin, measure), p)
 
 
 def _carried_along(warm_start: WarmStart, source: Measure) -> Potential | None:
@@ -138,5 +175,4 @@ def _carried_along(warm_start: WarmStart, source: Measure) -> Potential | None:
     own = warm_start.source_self
     if own is None:
         return None
-    step = _step(warm_start.source_points, source)
-    return Potential(own.values, own.image + torch.nn.functional.pad(step, (0, own.image.shape[1] - step.shape[1])))
+    return Potential(own.values, own.image + _step(warm_start.source_points, source))

@@ -16,17 +16,10 @@ import torch
 
 from otreg.transport.anderson import Anderson
 from otreg.transport.annealing import blur_schedule
-from otreg.transport.certificate import (
-    Bounds,
-    Plan,
-    dual_value,
-    rounded_value,
-    shrinking_factors,
-    unbalanced_primal_value,
-)
+from otreg.transport.certificate import Bounds, Plan, dual_value, primal_value, rounded_value, shrinking_factors
 from otreg.transport.pyramid import Cloud, Pyramid
-from otreg.transport.reductions.base import Coupling, Potential, Reduction
-from otreg.transport.relaxation import Relaxation
+from otreg.transport.reductions.base import Coupling, Potential, Reduction, Temperature
+from otreg.transport.relaxation import Relaxation, best_shift
 
 # An accelerated iterate this much worse than the best one so far is thrown away with the memory that made it.
 _WORSE = 4.0
@@ -36,6 +29,9 @@ _SELF_HEADROOM = 12.0
 _LUKEWARM = 0.05
 # Searches for active blocks at one level: the second one mends what moving potentials made the first one miss.
 _SEARCHES = 4
+# What the softmins may exceed the guess of them by (in units of eps) for the search to stand: what it dropped is then
+# up to exp(2) times as much as it says, which the cut leaves room for.
+_DRIFT = 2.0
 # A plan with less mass than this is empty: nothing lies within reach, and nothing is in the wrong place.
 _NO_MASS = 1e-200
 # Largest exponent of a ratio of masses: exp(300) is absurd but finite.
@@ -46,13 +42,16 @@ _HUGE = 300.0
 class Rules:
     """What the loop is asked to do; lengths in frame units.
 
-    blur, relaxation: the problem. tolerance: marginal error at which to stop. max_iterations: sweeps at the last blur.
-    ratio: of consecutive blurs. path_sweeps, over_relaxation: of the updates along the path. cut: what holds less than
-    exp(-cut) of a row's mass is left out. cell: largest edge of a cell over the blur; path_cell: the same on the path.
+    blur, p, source, target: the problem, with the relaxations of its two sides. tolerance: marginal error at which to
+    stop. max_iterations: sweeps at the last blur. ratio: of consecutive blurs. path_sweeps, over_relaxation: of the
+    updates along the path. cut: what holds less than exp(-cut) of a row's mass is left out. cell: largest edge of a cell
+    over the blur; path_cell: the same on the path.
     """
 
     blur: float
-    relaxation: Relaxation
+    p: int
+    source: Relaxation
+    target: Relaxation
     tolerance: float
     max_iterations: int
     ratio: float
@@ -64,22 +63,46 @@ class Rules:
 
     @property
     def eps(self) -> float:
-        return self.blur**2
+        return self.temperature(self.blur).eps
 
     @property
-    def damping(self) -> float:
-        return self.relaxation.damping(self.eps)
+    def sides(self) -> tuple[Relaxation, Relaxation]:
+        return self.source, self.target
+
+    @property
+    def balanced(self) -> bool:
+        """True when both sides keep their mass exactly."""
+        return self.source.rho is None and self.target.rho is None
+
+    def of_source(self) -> Rules:
+        """The rules of the source's problem with itself."""
+        return replace(self, target=self.source)
+
+    def of_target(self) -> Rules:
+        """The rules of the target's problem with itself."""
+        return replace(self, source=self.target)
+
+    def reversed(self) -> Rules:
+        """The rules of the problem with source and target swapped."""
+        return replace(self, source=self.target, target=self.source)
+
+    def temperature(self, blur: float) -> Temperature:
+        """The coupling's view of the problem at a blur."""
+        eps = blur**self.p
+        return Temperature(self.p, eps, self.source.damping(eps), self.target.damping(eps), self.cut)
 
     def path_level(self, pyramid: Pyramid, blur: float) -> int:
         """The level for the sweeps at a blur along the path. Cells must be small against the reach, too."""
-        reach = math.inf if self.relaxation.rho is None else math.sqrt(self.relaxation.rho)
-        return pyramid.level(self.path_cell * min(blur, reach))
+        return pyramid.level(self.path_cell * min(blur, self._reach))
 
     def final_level(self, pyramid: Pyramid) -> int:
         """The level of the answer: finer than that of the path, unless the path ran on the points themselves."""
-        reach = math.inf if self.relaxation.rho is None else math.sqrt(self.relaxation.rho)
         path = self.path_level(pyramid, self.blur)
-        return min(pyramid.level(self.cell * min(self.blur, reach)), max(path - 1, 0))
+        return min(pyramid.level(self.cell * min(self.blur, self._reach)), max(path - 1, 0))
+
+    @property
+    def _reach(self) -> float:
+        return min(math.inf if side.rho is None else side.rho ** (1 / self.p) for side in self.sides)
 
 
 @dataclass(frozen=True)
@@ -105,7 +128,7 @@ class Solution:
     @cached_property
     def value(self) -> float:
         """The dual value."""
-        return dual_value(self.plan, self.rules.relaxation)
+        return dual_value(self.plan, self.rules.sides)
 
     @cached_property
     def bounds(self) -> Bounds:
@@ -191,40 +214,31 @@ def solve_self(measure: Pyramid, rules: Rules, reduction: Reduction, warm_start:
     return replace(solution, source_level=fine, target_level=fine, coarse=coarse, iterations=iterations)
 
 
-def extend(
-    rows: Pyramid, level: int, f: Potential, columns: Cloud, g: Potential, rules: Rules, reduction: Reduction
-) -> Potential:
-    """softmin of g at the points of ``rows.levels[0]``, with barycentres; f guesses it on ``rows.levels[level]``."""
-    return extend_to(rows.levels[0], refine(rows, f, level, 0), columns, g, rules, reduction)
-
-
-def extend_to(
-    points: Cloud, guess: Potential, columns: Cloud, g: Potential, rules: Rules, reduction: Reduction
-) -> Potential:
-    """softmin of g at any points, with barycentres; guess: about what it will be there."""
-    coupling = _couple(points, columns, guess, g, rules, reduction)
-    return coupling.rows(rules.damping * g.values, guess, moments=True)
-
-
-def infinite_blur_potentials(source: Cloud, target: Cloud, relaxation: Relaxation) -> tuple[Potential, Potential]:
+def infinite_blur_potentials(source: Cloud, target: Cloud, rules: Rules) -> tuple[Potential, Potential]:
     """The limit of the potentials as eps grows: means of the cost, which makes the loop translation-covariant.
 
-    Balanced f(x) = sum_j b_j C(x, y_j) - half of the mean cost. Unbalanced, the limit is a constant that vanishes for
-    unit masses, and the first sweep sets it right.
+    Balanced p = 2: f(x) = sum_j b_j C(x, y_j) - half of the mean cost. Otherwise zero: unbalanced, the limit is a constant
+    that vanishes for unit masses, and the first sweep sets it right.
     """
     x, y = source.points, target.points
+    if not rules.balanced or rules.p == 1:
+        return Potential(torch.zeros_like(source.weights), x), Potential(torch.zeros_like(target.weights), y)
     a, b = source.weights / source.weights.sum(), target.weights / target.weights.sum()
     mean_x, mean_y = a @ x, b @ y
     half_variance_x = (a * (x - mean_x).square().sum(1)).sum() / 2
     half_variance_y = (b * (y - mean_y).square().sum(1)).sum() / 2
-    image_f, image_g = mean_y.expand_as(x).contiguous(), mean_x.expand_as(y).contiguous()
-    if relaxation.rho is not None:
-        zeros = torch.zeros_like
-        return Potential(zeros(source.weights), image_f), Potential(zeros(target.weights), image_g)
     half_mean_cost = ((mean_x - mean_y).square().sum() / 2 + half_variance_x + half_variance_y) / 2
     f = (x - mean_y).square().sum(1) / 2 + half_variance_y - half_mean_cost
     g = (y - mean_x).square().sum(1) / 2 + half_variance_x - half_mean_cost
+    image_f, image_g = mean_y.expand_as(x).contiguous(), mean_x.expand_as(y).contiguous()
     return Potential(f, image_f), Potential(g, image_g)
+
+
+def refine(pyramid: Pyramid, potential: Potential, level: int, finer: int) -> Potential:
+    """Taylor extension from one level to a finer one, level by level."""
+    for k in range(level, finer, -1):
+        potential = potential.at(pyramid.levels[k], pyramid.levels[k - 1])
+    return potential
 
 
 def _anneal(source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction) -> tuple[Potential, Potential, int]:
@@ -232,25 +246,23 @@ def _anneal(source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction
 
     Returns the potentials on the path's levels for the last blur, and the sweeps done.
     """
-    relaxation, omega = rules.relaxation, rules.over_relaxation
+    omega = rules.over_relaxation
     i, j = len(source.levels) - 1, len(target.levels) - 1
-    f, g = infinite_blur_potentials(source.levels[i], target.levels[j], relaxation)
-    blurs = blur_schedule(_diameter(source, target, relaxation), rules.blur, rules.ratio)
+    f, g = infinite_blur_potentials(source.levels[i], target.levels[j], rules)
+    blurs = blur_schedule(_path_start(source, target, rules), rules.blur, rules.ratio)
     for blur in blurs:
-        eps = blur**2
         finer = rules.path_level(source, blur), rules.path_level(target, blur)
         f, g = refine(source, f, i, finer[0]), refine(target, g, j, finer[1])
         i, j = finer
         if blur == rules.blur:
             break
         x, y = source.levels[i], target.levels[j]
-        damping = relaxation.damping(eps)
-        coupling = reduction.couple(x, y, f, g, eps=eps, damping=damping, cut=rules.cut)
+        at = rules.temperature(blur)
+        coupling = reduction.couple(x, y, f, g, at)
         for _ in range(rules.path_sweeps):
-            f = _towards(f, coupling.rows(damping * g.values, f, moments=True), omega)
-            seen = damping * f.values
-            seen = seen + relaxation.best_shift(seen, damping * g.values, x.weights, y.weights)
-            g = _towards(g, coupling.columns(seen, g, moments=True), omega)
+            f = _towards(f, coupling.rows(at.target_damping * g.values, f, moments=1), omega)
+            seen = _shifted(at.source_damping * f.values, at.target_damping * g.values, x, y, rules)
+            g = _towards(g, coupling.columns(seen, g, moments=1), omega)
     return f, g, rules.path_sweeps * (len(blurs) - 1)
 
 
@@ -259,93 +271,97 @@ def _solve_cross_level(
 ) -> Solution:
     """Gauss-Seidel sweeps at the last blur, with Anderson acceleration of g -> f -> g.
 
-    Active blocks are searched for the potentials at hand, which move; so the answer is checked on blocks searched
-    anew, and when it is not good enough there, the sweeps go on on those.
+    Active blocks are searched for the potentials at hand, which move; so an answer is only believed on blocks searched
+    for itself. A start that is good enough there needs no iterations.
     """
-    eps, damping, relaxation = rules.eps, rules.damping, rules.relaxation
+    at = rules.temperature(rules.blur)
     a, b = source.weights, target.weights
     iterations = 0
     for _ in range(_SEARCHES):
-        coupling = _couple(source, target, f, g, rules, reduction)
+        # One sweep with derivatives: the plan whose rows are exact, and its error in the columns.
+        coupling = reduction.couple(source, target, f, g, at)
+        guess, f = f, coupling.rows(at.target_damping * g.values, f, moments=2)
+        seen_f, seen_g = at.source_damping * f.values, at.target_damping * g.values
+        new = coupling.columns(seen_f, g, moments=2)
+        error = _marginal_error(g.values, new.values, b, rules.target, at)
+        iterations += 1
+        if error <= rules.tolerance or iterations >= rules.max_iterations:
+            if _searched_well(coupling, guess, f, at) or iterations >= rules.max_iterations:
+                break
+            continue
         row = f
 
-        def sweep(values: torch.Tensor, coupling: Coupling = coupling, g: Potential = g) -> torch.Tensor:
+        def sweep(values: torch.Tensor, coupling: Coupling = coupling, g: Potential = new) -> torch.Tensor:
             nonlocal row
-            row = coupling.rows(damping * values, row, moments=False)
-            seen = damping * row.values
-            seen = seen + relaxation.best_shift(seen, damping * values, a, b)
-            return coupling.columns(seen, replace(g, values=values), moments=False).values
+            row = coupling.rows(at.target_damping * values, row, moments=0)
+            seen = _shifted(at.source_damping * row.values, at.target_damping * values, source, target, rules)
+            return coupling.columns(seen, replace(g, values=values), moments=0).values
 
-        values, sweeps = _fixed_point(g.values, sweep, coupling, target, rules, iterations, share=1.0)
-        iterations += sweeps + 1
-        # One more sweep with barycentres, over blocks searched anew: the plan whose rows are exact, and its error.
-        g = replace(g, values=values)
-        coupling = _couple(source, target, row, g, rules, reduction)
-        f = coupling.rows(damping * g.values, row, moments=True)
-        new = coupling.columns(damping * f.values, g, moments=True)
-        error = _marginal_error(g.values, new.values, b, rules)
-        g = replace(new, values=g.values)
-        if error <= rules.tolerance or iterations >= rules.max_iterations:
-            break
-    seen_f, seen_g = damping * f.values, damping * g.values
-    rows = a * torch.exp((seen_f - f.values) / eps)
-    columns = b * torch.exp(((seen_g - new.values) / eps).clamp_max(_HUGE))
-    plan = Plan(source, target, seen_f, seen_g, rows, columns, eps)
+        coupling.settle()
+        values, sweeps = _fixed_point(new.values, sweep, target.weights, rules, rules.target, iterations, share=1.0)
+        iterations += sweeps
+        f, g = row, replace(new, values=values)
+    rows = a * rules.source.kept(seen_f)
+    columns = b * rules.target.kept(seen_g) * torch.exp(((g.values - new.values) / at.eps).clamp_max(_HUGE))
+    plan = Plan(source, target, seen_f, seen_g, rows, columns, at.eps, rules.p)
+    g = replace(new, values=g.values)
     return Solution(0, 0, f, g, plan, coupling, rules, error, None, iterations)
 
 
 def _solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction: Reduction) -> Solution:
     """The averaged symmetric iteration f <- (f + softmin f) / 2, accelerated; from zero when there is no guess."""
-    eps, damping = rules.eps, rules.damping
+    at = rules.temperature(rules.blur)
+    damping, relaxation = at.source_damping, rules.source
     iterations = 0
     if f is None:
         f = Potential(torch.zeros_like(cloud.weights), cloud.points)
-        wide = replace(rules, cut=rules.cut + _SELF_HEADROOM)
-        f = _towards(f, _couple(cloud, cloud, f, f, wide, reduction).rows(f.values, f, moments=True), 0.5)
+        wide = replace(at, cut=at.cut + _SELF_HEADROOM)
+        f = _towards(f, reduction.couple(cloud, cloud, f, f, wide).rows(f.values, f, moments=1), 0.5)
     for _ in range(_SEARCHES):
-        coupling = _couple(cloud, cloud, f, f, rules, reduction)
-
-        def sweep(values: torch.Tensor, coupling: Coupling = coupling, f: Potential = f) -> torch.Tensor:
-            return coupling.rows(damping * values, replace(f, values=values), moments=False).values
-
-        values, sweeps = _fixed_point(f.values, sweep, coupling, cloud, rules, iterations, share=0.5)
-        iterations += sweeps + 1
-        g = replace(f, values=values)
-        coupling = _couple(cloud, cloud, g, g, rules, reduction)
-        f = coupling.rows(damping * values, g, moments=True)
-        error = _marginal_error(values, f.values, cloud.weights, rules)
+        coupling = reduction.couple(cloud, cloud, f, f, at)
+        g, f = f, coupling.rows(damping * f.values, f, moments=2)
+        error = _marginal_error(g.values, f.values, cloud.weights, relaxation, at)
+        iterations += 1
         if error <= rules.tolerance or iterations >= rules.max_iterations:
             break
+
+        def sweep(values: torch.Tensor, coupling: Coupling = coupling, f: Potential = f) -> torch.Tensor:
+            return coupling.rows(damping * values, replace(f, values=values), moments=0).values
+
+        coupling.settle()
+        start = (g.values + f.values) / 2
+        values, sweeps = _fixed_point(start, sweep, cloud.weights, rules, relaxation, iterations, share=0.5)
+        iterations += sweeps
         f = replace(f, values=values)
     seen = damping * g.values
-    marginal = cloud.weights * torch.exp(((seen - f.values) / eps).clamp_max(_HUGE))
-    plan = Plan(cloud, cloud, seen, seen, marginal, marginal, eps)
+    marginal = cloud.weights * relaxation.kept(seen) * torch.exp(((g.values - f.values) / at.eps).clamp_max(_HUGE))
+    plan = Plan(cloud, cloud, seen, seen, marginal, marginal, at.eps, rules.p)
     return Solution(0, 0, f, replace(f, values=g.values), plan, coupling, rules, error, None, iterations)
 
 
 def _fixed_point(
     values: torch.Tensor,
     sweep: Callable[[torch.Tensor], torch.Tensor],
-    coupling: Coupling,
-    cloud: Cloud,
+    weights: torch.Tensor,
     rules: Rules,
+    relaxation: Relaxation,
     done: int,
     *,
     share: float,
 ) -> tuple[torch.Tensor, int]:
     """Iterate values <- values + share (sweep(values) - values), accelerated, until the tolerance holds.
 
-    done: sweeps of the allowed ones that are spent. Returns the best values and the number of sweeps.
+    values: softmins on a side with these weights and relaxation. done: sweeps of the allowed ones that are spent.
+    Returns the best values and the number of sweeps.
     """
-    anderson = Anderson(cloud.weights * rules.relaxation.kept(rules.damping * values))
+    at = rules.temperature(rules.blur)
+    anderson = Anderson(weights * relaxation.kept(relaxation.damping(at.eps) * values))
     best, best_error = values, math.inf
     allowed = max(1, rules.max_iterations - done)
     for iteration in range(allowed):
         new = sweep(values)
-        error = _marginal_error(values, new, cloud.weights, rules)
-        if iteration == 0:
-            coupling.settle()
-        elif not error < _WORSE * best_error:  # also catches NaN
+        error = _marginal_error(values, new, weights, relaxation, at)
+        if iteration > 0 and not error < _WORSE * best_error:  # also catches NaN
             anderson.reset()
             values = best
             best_error = math.inf  # the plain step from the best values is accepted whatever it gives
@@ -361,52 +377,61 @@ def _fixed_point(
 
 def _bounds(plan: Plan, coupling: Coupling, f: Potential, rules: Rules) -> Bounds:
     """Lower and upper bound of the cost between the two clouds, truncation and rounding included."""
-    a, b, eps, relaxation = plan.source.weights, plan.target.weights, plan.eps, rules.relaxation
+    a, b, eps, sides = plan.source.weights, plan.target.weights, plan.eps, rules.sides
     rounding = eps * coupling.rounding * float(a.sum())
-    lower = dual_value(plan, relaxation) - eps * coupling.dropped * float(a.sum() * b.sum()) - rounding
-    if relaxation.rho is not None:
-        return Bounds(lower, unbalanced_primal_value(plan, relaxation) + rounding)
+    lower = dual_value(plan, sides) - eps * coupling.dropped * float(a.sum() * b.sum()) - rounding
+    if rules.balanced:
+        upper = _rounded(plan, coupling, f)
+    elif rules.target.rho is None:
+        # The target keeps its mass: scale the columns to what they must be, and pay for the rows that result.
+        g = plan.g + eps * (b / plan.columns.clamp_min(1e-300)).clamp_min(1e-300).log()
+        soft = coupling.rows(g, f, moments=0).values
+        rows = a * torch.exp(((plan.f - soft) / eps).clamp_max(_HUGE))
+        upper = primal_value(replace(plan, g=g, rows=rows, columns=b), sides)
+    else:
+        upper = primal_value(plan, sides)
+    return Bounds(lower, max(lower, upper + rounding))
+
+
+def _rounded(plan: Plan, coupling: Coupling, f: Potential) -> float:
+    """Cost of a plan with exactly the right marginals on both sides."""
+    a, b, eps = plan.source.weights, plan.target.weights, plan.eps
     row_factors = shrinking_factors(plan.rows, a)
     column_factors = shrinking_factors(plan.columns, b)
-    rows = _scaled_marginal(coupling.rows, plan.f, plan.g, row_factors, column_factors, a, f, eps)
+    # Row sums of the plan with rows and columns scaled.
+    scaled = plan.g + eps * column_factors.clamp_min(1e-300).log()
+    soft = coupling.rows(scaled, f, moments=0).values
+    rows = torch.minimum(a, a * row_factors * torch.exp(((plan.f - soft) / eps).clamp_max(_HUGE)))
     if plan.source is plan.target:
         columns = rows
     else:
         # Rows are exact up to rounding, so scaling them changes the columns by next to nothing; never above b.
         columns = plan.columns * column_factors
         columns = columns * (rows.sum() / columns.sum().clamp_min(1e-300)).clamp_max(1.0)
-    return Bounds(lower, max(lower, rounded_value(plan, row_factors, column_factors, rows, columns) + rounding))
+    return rounded_value(plan, row_factors, column_factors, rows, columns)
 
 
-def _scaled_marginal(
-    softmin: Callable[..., Potential],
-    f: torch.Tensor,
-    g: torch.Tensor,
-    row_factors: torch.Tensor,
-    column_factors: torch.Tensor,
-    a: torch.Tensor,
-    guess: Potential,
-    eps: float,
-) -> torch.Tensor:
-    """Row sums of the plan with rows and columns scaled."""
-    scaled_g = g + eps * column_factors.clamp_min(1e-300).log()
-    soft = softmin(scaled_g, guess, moments=False).values
-    return torch.minimum(a, a * row_factors * torch.exp(((f - soft) / eps).clamp_max(_HUGE)))
+def _searched_well(coupling: Coupling, guess: Potential, f: Potential, at: Temperature) -> bool:
+    """True when the softmins came out near the guess that the search for active blocks relied on."""
+    return coupling.dropped == 0 or float((f.values - guess.values).max()) <= _DRIFT * at.eps
 
 
-def _marginal_error(old: torch.Tensor, new: torch.Tensor, weights: torch.Tensor, rules: Rules) -> float:
-    """Total variation between the plan's marginal and what it should be, over the mass of the plan.
+def _marginal_error(
+    old: torch.Tensor, new: torch.Tensor, weights: torch.Tensor, relaxation: Relaxation, at: Temperature
+) -> float:
+    """Total variation between the plan's marginal on one side and what it should be, over the mass of the plan.
 
     old, new: softmins before and after an update; the marginal is off by the factor exp((old - new) / eps).
     """
-    should = weights * rules.relaxation.kept(rules.damping * old)
-    excess = torch.expm1(((old - new) / rules.eps).clamp_max(_HUGE)).abs()
+    should = weights * relaxation.kept(relaxation.damping(at.eps) * old)
+    excess = torch.expm1(((old - new) / at.eps).clamp_max(_HUGE)).abs()
     total = float(should.sum())
     return float((should * excess).sum()) / total if total > _NO_MASS else 0.0
 
 
-def _couple(source: Cloud, target: Cloud, f: Potential, g: Potential, rules: Rules, reduction: Reduction) -> Coupling:
-    return reduction.couple(source, target, f, g, eps=rules.eps, damping=rules.damping, cut=rules.cut)
+def _shifted(seen_f: torch.Tensor, seen_g: torch.Tensor, source: Cloud, target: Cloud, rules: Rules) -> torch.Tensor:
+    """What the columns see of the rows, with the best constant: see :func:`best_shift`."""
+    return seen_f + best_shift(seen_f, seen_g, source.weights, target.weights, rules.sides)
 
 
 def _towards(old: Potential, softmin: Potential, omega: float) -> Potential:
@@ -416,18 +441,12 @@ def _towards(old: Potential, softmin: Potential, omega: float) -> Potential:
     )
 
 
-def refine(pyramid: Pyramid, potential: Potential, level: int, finer: int) -> Potential:
-    """First-order extension from one level to a finer one, level by level."""
-    for k in range(level, finer, -1):
-        potential = potential.at(pyramid.levels[k], pyramid.levels[k - 1])
-    return potential
+def _path_start(source: Pyramid, target: Pyramid, rules: Rules) -> float:
+    """Where annealing starts: the larger bounding-box diagonal, or that of both together.
 
-
-def _diameter(source: Pyramid, target: Pyramid, relaxation: Relaxation) -> float:
-    """Where annealing starts: the larger bounding-box diagonal; unbalanced, that of both together.
-
-    Balanced transport splits the translation off by itself, so the distance between the measures does not count.
+    Balanced transport with p = 2 splits the translation off by itself, so the distance between the measures does not
+    count there.
     """
     x, y = source.levels[-1].points, target.levels[-1].points
-    boxes = [x, y] if relaxation.rho is None else [torch.cat([x, y])]
+    boxes = [x, y] if rules.balanced and rules.p == 2 else [torch.cat([x, y])]
     return max(float((p.max(0).values - p.min(0).values).norm()) for p in boxes)

@@ -11,8 +11,11 @@ REDUCTIONS = ("dense", "cpu", "keops")
 __all__ = ["REDUCTIONS", "Coupling", "Potential", "Reduction", "select_reduction"]
 
 
-def select_reduction(name: str, measure: Measure) -> Reduction:
-    """The backend of that name; "auto" is the fastest one that can work on the measure's device and dimension."""
+def select_reduction(name: str, measure: Measure, *, exact: bool = False) -> Reduction:
+    """The backend of that name; "auto" is the fastest one that can work on the measure's device and dimension.
+
+    exact: sums in float64, also where float32 is faster.
+    """
     from otreg.transport.reductions.dense import DenseReduction
 
     on_cpu = measure.points.device.type == "cpu"
@@ -28,7 +31,7 @@ def select_reduction(name: str, measure: Measure) -> Reduction:
             )
         from otreg.transport.reductions.cpu import CpuReduction
 
-        return CpuReduction()
+        return CpuReduction(exact=exact)
     if name == "keops":
         from otreg.transport.reductions.keops import KeopsReduction
 

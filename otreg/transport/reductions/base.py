@@ -17,15 +17,33 @@ from otreg.transport.pyramid import Cloud, Pyramid
 
 
 @dataclass(frozen=True)
-class Potential:
-    """A softmin of the other side's potential on the points of a cloud, with its gradient written as an image.
+class Temperature:
+    """What a coupling must know of the problem.
 
-    values: (n,) f, *before* any damping; image: (n, d) T with grad f = x - T, the barycentre of the plan's row.
-    The map x -> f(x) - |x|^2/2 is concave, so f(z) <= f(x) + <x - T, z - x> + |z - x|^2/2 for every z.
+    p: 1 or 2, of the cost C(x, y) = |x - y|^p / p. eps: temperature, a length^p. source_damping, target_damping: factors
+    between a softmin on that side and the potential that the other side sees. cut: pairs of blocks may be left out of a
+    softmin whose share of it is bounded by exp(-cut).
+    """
+
+    p: int
+    eps: float
+    source_damping: float
+    target_damping: float
+    cut: float
+
+
+@dataclass(frozen=True)
+class Potential:
+    """A softmin of the other side's potential on the points of a cloud, with its derivatives written as an image.
+
+    values: (n,) f, *before* any damping; image: (n, D) T with grad f = x - T: for p = 2 the barycentre of the plan's row.
+    jacobian: (n, D, D) of T, where it is known: for p = 2 the covariance of the plan's row over eps.
+    For p = 2 the map x -> f(x) - |x|^2/2 is concave, so f(z) <= f(x) + <x - T, z - x> + |z - x|^2/2 for every z.
     """
 
     values: torch.Tensor
     image: torch.Tensor
+    jacobian: torch.Tensor | None = None
 
     def damped(self, cloud: Cloud, damping: float) -> Potential:
         """The dual potential that the other side sees, damping * f, with its own gradient."""
@@ -34,25 +52,36 @@ class Potential:
         return Potential(damping * self.values, cloud.points + damping * (self.image - cloud.points))
 
     def at(self, cloud: Cloud, children: Cloud) -> Potential:
-        """The first-order extension from the cells of ``cloud`` to the points of the finer level ``children``."""
+        """The extension from the cells of ``cloud`` to the points of the finer level ``children``."""
         assert children.parents is not None
         parent = children.parents
-        image = self.image[parent]
-        origin = cloud.points[parent]
-        return Potential(self.values[parent], image).tangent(origin, children.points)
+        return self.map(lambda values: values[parent]).extended(cloud.points[parent], children.points)
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Potential:
-        """Values and image, each through ``change`` along the first axis: another order, another level."""
-        return Potential(change(self.values), change(self.image))
+        """Values and derivatives, each through ``change`` along the first axis: another order, another level."""
+        jacobian = None if self.jacobian is None else change(self.jacobian)
+        return Potential(change(self.values), change(self.image), jacobian)
+
+    def extended(self, origin: torch.Tensor, points: torch.Tensor) -> Potential:
+        """At other points, (n, D): the Taylor extension from ``origin``, to second order where the Jacobian is known."""
+        if self.jacobian is None:
+            return self.tangent(origin, points)
+        step = points - origin
+        turned = (self.jacobian @ step[:, :, None])[:, :, 0]
+        values = self.values + ((origin - self.image + (step - turned) / 2) * step).sum(1)
+        return Potential(values, self.image + turned, self.jacobian)
 
     def tangent(self, origin: torch.Tensor, points: torch.Tensor) -> Potential:
-        """At other points, (n, d): the first-order extension from the points ``origin`` where it is known."""
+        """At other points, (n, D): the first-order extension from the points ``origin`` where it is known."""
         return Potential(self.values + ((origin - self.image) * (points - origin)).sum(1), self.image)
 
-    def upper_bound(self, origin: torch.Tensor, points: torch.Tensor) -> Potential:
-        """The same plus |step|^2 / 2, which the softmin never exceeds."""
+    def upper_bound(self, origin: torch.Tensor, points: torch.Tensor, p: int) -> Potential:
+        """At other points, (n, D): a bound that the softmin never exceeds, up to the accuracy of its gradient."""
+        step = (points - origin).square().sum(1)
+        if p == 1:  # the softmin is 1-Lipschitz
+            return Potential(self.values + step.sqrt(), self.image + (points - origin))
         tangent = self.tangent(origin, points)
-        return Potential(tangent.values + (points - origin).square().sum(1) / 2, self.image)
+        return Potential(tangent.values + step / 2, self.image)
 
 
 class Coupling(Protocol):
@@ -68,15 +97,15 @@ class Coupling(Protocol):
         """Error of a softmin by the arithmetic, in units of eps."""
         ...
 
-    def rows(self, g: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
+    def rows(self, g: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
         """softmin over the columns: -eps log sum_j b_j exp((g_j - C_ij) / eps) for every row i.
 
-        previous: a guess of the result, which shifts the exponents. The image is the plan's barycentres when
-        ``moments``, else that of ``previous``.
+        previous: a guess of the result, which shifts the exponents. moments: 0 computes values and keeps the derivatives
+        of ``previous``; 1 computes the image as well, 2 also its Jacobian (only for p = 2).
         """
         ...
 
-    def columns(self, f: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
+    def columns(self, f: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
         """The same over the rows, for every column."""
         ...
 
@@ -96,11 +125,7 @@ class Reduction(Protocol):
         ...
 
     def couple(
-        self, source: Cloud, target: Cloud, f: Potential, g: Potential, *, eps: float, damping: float, cut: float
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
     ) -> Coupling:
-        """Prepare softmins at temperature eps around the potentials f of the rows and g of the columns.
-
-        damping: factor between a softmin and the potential that the other side sees. cut: pairs of blocks may be left
-        out of a softmin whose share of it is bounded by exp(-cut).
-        """
+        """Prepare softmins around the potentials f of the rows and g of the columns."""
         ...

@@ -1,4 +1,4 @@
-"""The CPU reduction: compiled, block-sparse, on a pyramid. The loops are in :mod:`.cpu_kernels`.
+"""The CPU reduction: compiled, block-sparse, on a pyramid. The loops are in :mod:`.cpu_search` and :mod:`.cpu_softmin`.
 
 A coupling finds the pairs of blocks that can hold plan mass from a bound on the potentials (never from geometry alone),
 then lets later softmins skip the blocks that were *measured* to hold nothing.
@@ -19,8 +19,10 @@ import torch
 
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid, build_pyramid
-from otreg.transport.reductions import cpu_kernels as kernels
-from otreg.transport.reductions.base import Potential
+from otreg.transport.reductions.base import Potential, Temperature
+from otreg.transport.reductions.cpu_arithmetic import BLOCK, GROUP, SLICE
+from otreg.transport.reductions.cpu_search import block_statistics, drop_weak_blocks, find_active_slices
+from otreg.transport.reductions.cpu_softmin import softmin_blocks
 
 Floats = npt.NDArray[np.float64]
 _LOG_NOTHING = -1e30  # stands for log(0): finite, for kernels compiled without inf
@@ -47,6 +49,7 @@ def _threads_for(pairs: int) -> Iterator[None]:
 class CpuReduction:
     """Block-sparse softmins on all cores, for points of dimension 1 to 3."""
 
+    exact: bool = False  # sum in float64, ten times slower
     name: str = "cpu"
 
     def pyramid(self, measure: Measure, finest_cell: float) -> Pyramid:
@@ -54,35 +57,37 @@ class CpuReduction:
         return build_pyramid(measure, finest_cell)
 
     def couple(
-        self, source: Cloud, target: Cloud, f: Potential, g: Potential, *, eps: float, damping: float, cut: float
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
     ) -> CpuCoupling:
-        """Search the active blocks for the potentials (f, g) and return the softmins over them."""
-        return CpuCoupling(source, target, f, g, eps=eps, damping=damping, cut=cut)
+        """Search the active slices for the potentials (f, g) and return the softmins over them."""
+        return CpuCoupling(source, target, f, g, temperature, exact=self.exact)
 
 
 @final
 class CpuCoupling:
-    """Softmins over the active blocks of two clouds."""
+    """Softmins over the active slices of two clouds."""
 
     def __init__(
-        self, source: Cloud, target: Cloud, f: Potential, g: Potential, *, eps: float, damping: float, cut: float
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature, *, exact: bool = False
     ) -> None:
         rows = _Side(source)
         columns = rows if target is source else _Side(target)
-        self._cut = cut
+        self._cut = temperature.cut
+        exact = exact or len(source) * len(target) <= _FEW_PAIRS
         # Polynomial and sums in float32: below 1e-6 wherever blocks are not wide, and those are summed in float64.
-        self.rounding = 3e-14 if len(source) * len(target) <= _FEW_PAIRS else 2e-6
-        self._rows = _Sums(rows, columns, f, g.damped(target, damping), eps, cut)
+        self.rounding = 3e-14 if exact else 2e-6
+        seen_f, seen_g = f.damped(source, temperature.source_damping), g.damped(target, temperature.target_damping)
+        self._rows = _Sums(rows, columns, f, seen_g, temperature, exact)
         if columns is rows and g is f:
             self._columns = self._rows
         else:
-            self._columns = _Sums(columns, rows, g, f.damped(source, damping), eps, cut)
+            self._columns = _Sums(columns, rows, g, seen_f, temperature, exact)
         self.dropped = self._rows.dropped
 
-    def rows(self, g: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
+    def rows(self, g: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
         return self._rows.softmin(g, previous, moments)
 
-    def columns(self, f: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
+    def columns(self, f: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
         return self._columns.softmin(f, previous, moments)
 
     def settle(self) -> None:
@@ -101,36 +106,41 @@ class _Side:
         with np.errstate(divide="ignore"):
             self.log_weights: Floats = np.maximum(np.log(self.weights), _LOG_NOTHING)
 
-    def statistics(self, potential: Potential, size: int) -> Floats:
+    def statistics(self, potential: Potential, size: int, p: int) -> Floats:
         """What the search needs of every block of ``size`` points."""
         f, image = potential.values.numpy(), potential.image.numpy()
-        with _threads_for(len(f) // kernels.BLOCK):
-            return kernels.block_statistics(self.points, f, image, self.weights, size)
+        with _threads_for(len(f) // BLOCK):
+            return block_statistics(self.points, f, image, self.weights, size, p)
 
 
 class _Sums:
     """Softmins of one side over the active slices of the other."""
 
-    def __init__(self, rows: _Side, columns: _Side, f: Potential, g: Potential, eps: float, cut: float) -> None:
+    def __init__(
+        self, rows: _Side, columns: _Side, f: Potential, g: Potential, temperature: Temperature, exact: bool
+    ) -> None:
         """f: softmins on the rows, as far as known; g: potentials that the rows see on the columns."""
-        self._rows, self._columns, self._eps = rows, columns, eps
-        row_blocks, row_slices = (rows.statistics(f, size) for size in (kernels.BLOCK, kernels.SLICE))
-        groups, blocks, slices = (columns.statistics(g, size) for size in (kernels.GROUP, kernels.BLOCK, kernels.SLICE))
-        with _threads_for(len(row_blocks) * len(groups)):
-            self._starts, self._active, dropped = kernels.find_active_slices(
-                row_blocks, row_slices, groups, blocks, slices, eps, -cut
+        p, d = temperature.p, rows.points.shape[1]
+        self._rows, self._columns, self._eps, self._p, self._exact = rows, columns, temperature.eps, p, exact
+        row_blocks, row_slices = (np.ascontiguousarray(rows.statistics(f, size, p).T) for size in (BLOCK, SLICE))
+        groups, slices = (columns.statistics(g, size, p) for size in (GROUP, SLICE))
+        with _threads_for(len(row_blocks) * groups.shape[1]):
+            self._starts, self._active, dropped = find_active_slices(
+                row_blocks, row_slices, groups, slices, temperature.eps, -temperature.cut, p
             )
-        self._images = np.ascontiguousarray(row_slices[:, 3:6])
+        self._images = np.ascontiguousarray(row_slices[:, d : 2 * d])
         self._peak = np.full(len(self._active), np.inf, dtype=np.float32)
-        masses = row_blocks[:, 11]
+        masses = row_blocks[:, 3 * d + 2]
         self.dropped = float((dropped * masses).sum() / masses.sum())
 
-    def softmin(self, g: torch.Tensor, previous: Potential, moments: bool) -> Potential:
-        values = np.empty(len(self._rows.points))
-        barycentre = np.empty_like(self._rows.points)
-        with _threads_for(len(self._active) // (kernels.BLOCK // kernels.SLICE)):
-            kernels.softmin_blocks(
-                self._rows.points,
+    def softmin(self, g: torch.Tensor, previous: Potential, moments: int) -> Potential:
+        points = self._rows.points
+        n, d = points.shape
+        moments = min(moments, self._p)
+        values, image, jacobian = np.empty(n), np.empty((n, d)), np.empty((n, d, d))
+        with _threads_for(len(self._active) // (BLOCK // SLICE)):
+            softmin_blocks(
+                points,
                 previous.values.numpy(),
                 self._images,
                 self._columns.points,
@@ -139,14 +149,20 @@ class _Sums:
                 self._starts,
                 self._active,
                 self._eps,
+                self._p,
                 moments,
-                len(self._rows.points) * len(self._columns.points) <= _FEW_PAIRS,
+                self._exact,
                 values,
-                barycentre,
+                image,
+                jacobian,
                 self._peak,
             )
-        return Potential(torch.from_numpy(values), torch.from_numpy(barycentre) if moments else previous.image)
+        return Potential(
+            torch.from_numpy(values),
+            torch.from_numpy(image) if moments else previous.image,
+            torch.from_numpy(jacobian) if moments == 2 else None,
+        )
 
     def drop_weak_blocks(self, smallest: float) -> None:
-        self._starts, self._active = kernels.drop_weak_blocks(self._starts, self._active, self._peak, smallest)
+        self._starts, self._active = drop_weak_blocks(self._starts, self._active, self._peak, smallest)
         self._peak = np.full(len(self._active), np.inf, dtype=np.float32)

@@ -23,7 +23,7 @@ import torch
 from otreg.errors import ResourceError
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid, single_level
-from otreg.transport.reductions.base import Potential
+from otreg.transport.reductions.base import Potential, Temperature
 
 Kernel = Callable[..., torch.Tensor]
 _LOG_NOTHING = -1e30  # stands for log(0): a row whose first exponents are -inf would come out of KeOps as NaN
@@ -41,11 +41,11 @@ class KeopsReduction:
         return single_level(measure)
 
     def couple(
-        self, source: Cloud, target: Cloud, f: Potential, g: Potential, *, eps: float, damping: float, cut: float
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
     ) -> KeopsCoupling:
         """Softmins between all points, whatever the potentials. Raises ResourceError when KeOps cannot compile."""
         kernel = _kernel(source.points.shape[1], source.points.device)
-        return KeopsCoupling(source, target, eps, kernel)
+        return KeopsCoupling(source, target, temperature.eps, kernel)
 
 
 @final
@@ -60,16 +60,16 @@ class KeopsCoupling:
     dropped: float = 0.0
     rounding: float = 3e-14
 
-    def rows(self, g: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
+    def rows(self, g: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
         return self._softmin(self.source, self.target, g, previous, moments)
 
-    def columns(self, f: torch.Tensor, previous: Potential, *, moments: bool) -> Potential:
+    def columns(self, f: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
         return self._softmin(self.target, self.source, f, previous, moments)
 
     def settle(self) -> None:
         """Nothing is ever dropped."""
 
-    def _softmin(self, rows: Cloud, columns: Cloud, g: torch.Tensor, previous: Potential, moments: bool) -> Potential:
+    def _softmin(self, rows: Cloud, columns: Cloud, g: torch.Tensor, previous: Potential, moments: int) -> Potential:
         per_column = g / self.eps + columns.weights.log().clamp_min(_LOG_NOTHING)
         out = self.kernel(
             rows.points.contiguous(), columns.points.contiguous(), per_column[:, None], g.new_tensor([0.5 / self.eps])
