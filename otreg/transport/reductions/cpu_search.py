@@ -1,0 +1,283 @@
+"""Compiled search of the CPU reduction: which slices of columns can matter to a block of rows.
+
+A slice stays when a *bound* on f + g - C over the block and the slice says that it may hold plan mass; the bound comes
+from potentials that are linearised at the centres, so it stays tight under large displacements (in the spirit of
+Schmitzer 2016, section 3, but with gradients). Groups of 64 slices are bounded first; the slices of a group are then
+bounded all at once, with vectors over the slices.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, prange
+
+from otreg.transport.reductions.cpu_arithmetic import BLOCK, FAST, GROUP, SLICE
+
+# Bounds below exp(-40) add nothing to what is dropped; rows with more active slices than remembered are walked twice.
+_NOTHING = -40.0
+_REMEMBERED = 512
+# Slices in a group, and row slices in a block.
+_MEMBERS = GROUP // SLICE
+_PARTS = BLOCK // SLICE
+_NEVER = -1e300
+
+
+@njit(parallel=True, cache=True)
+def block_statistics(x, f, image, weights, size, p):
+    """Per block of ``size`` points of D coordinates: what bounds and softmins need of it.
+
+    Returns (3 D + 4, blocks): centre c (D), mean image t (D), radius r, half-extents h (D), linearised maximum, mass, log
+    mass. With u = x_i - c the maximum is of f_i - <c - t, u> - |u|^2 / 2 for p = 2, of f_i - <c - t, u> for p = 1.
+    """
+    n, d = x.shape
+    blocks = (n + size - 1) // size
+    out = np.zeros((3 * d + 4, blocks))
+    for block in prange(blocks):
+        first = block * size
+        last = min(first + size, n)
+        for k in range(d):
+            c = 0.0
+            t = 0.0
+            for i in range(first, last):
+                c += x[i, k]
+                t += image[i, k]
+            out[k, block] = c / (last - first)
+            out[d + k, block] = t / (last - first)
+        radius = 0.0
+        top = _NEVER
+        mass = 0.0
+        for i in range(first, last):
+            square = 0.0
+            linear = 0.0
+            for k in range(d):
+                u = x[i, k] - out[k, block]
+                square += u * u
+                linear += u * (out[k, block] - out[d + k, block])
+                out[2 * d + 1 + k, block] = max(out[2 * d + 1 + k, block], abs(u))
+            radius = max(radius, square)
+            top = max(top, f[i] - linear - (0.5 * square if p == 2 else 0.0))
+            mass += weights[i]
+        out[2 * d, block] = np.sqrt(radius)
+        out[3 * d + 1, block] = top
+        out[3 * d + 2, block] = mass
+        out[3 * d + 3, block] = np.log(mass + 1e-300)
+    return out
+
+
+@njit(fastmath=FAST, error_model="numpy", cache=True)
+def _largest_exponents(row, columns, first, last, p, buffer, score):
+    """Upper bounds of f_i + g_j - C_ij between a block of rows and the blocks ``first`` to ``last`` of columns.
+
+    row (3 D + 4,), columns (3 D + 4, blocks): see :func:`block_statistics`; c, t belong to the row, e, s to a column.
+    p = 2: f_i + g_j - C_ij <= fmax + gmax - |c - e|^2/2 + max_u <e - t, u> + max_v <c - s, v> + max <u, v>.
+    p = 1: |x - y| >= <x - y, a> for a = (c - e) / |c - e|, so it is at most
+    fmax + gmax - |c - e| + max_u <c - t - a, u> + max_v <e - s + a, v>.
+    Writes score (last - first,); buffer (6, >= last - first) is scratch.
+    """
+    d = (row.shape[0] - 4) // 3
+    n = last - first
+    apart = buffer[0]
+    ball_u = buffer[1]
+    box_u = buffer[2]
+    ball_v = buffer[3]
+    box_v = buffer[4]
+    box = buffer[5]
+    for j in range(n):
+        apart[j] = 0.0
+        ball_u[j] = 0.0
+        box_u[j] = 0.0
+        ball_v[j] = 0.0
+        box_v[j] = 0.0
+        box[j] = 0.0
+    r = row[2 * d]
+    if p == 2:
+        for k in range(d):
+            c = row[k]
+            t = row[d + k]
+            h = row[2 * d + 1 + k]
+            e = columns[k, first:last]
+            s = columns[d + k, first:last]
+            w = columns[2 * d + 1 + k, first:last]
+            for j in range(n):
+                apart[j] += (c - e[j]) ** 2
+                a = abs(e[j] - t)
+                ball_u[j] += a * a
+                box_u[j] += a * h
+                a = abs(c - s[j])
+                ball_v[j] += a * a
+                box_v[j] += a * w[j]
+                box[j] += h * w[j]
+        q = columns[2 * d, first:last]
+        top = columns[3 * d + 1, first:last]
+        for j in range(n):
+            score[j] = (
+                row[3 * d + 1]
+                + top[j]
+                - 0.5 * apart[j]
+                + min(r * np.sqrt(ball_u[j]), box_u[j])
+                + min(q[j] * np.sqrt(ball_v[j]), box_v[j])
+                + min(r * q[j], box[j])
+            )
+        return
+    for k in range(d):
+        e = columns[k, first:last]
+        for j in range(n):
+            apart[j] += (row[k] - e[j]) ** 2
+    for j in range(n):
+        apart[j] = np.sqrt(apart[j])
+    for k in range(d):
+        c = row[k]
+        slope = c - row[d + k]
+        h = row[2 * d + 1 + k]
+        e = columns[k, first:last]
+        s = columns[d + k, first:last]
+        w = columns[2 * d + 1 + k, first:last]
+        for j in range(n):
+            direction = (c - e[j]) / (apart[j] + 1e-300)
+            a = abs(slope - direction)
+            ball_u[j] += a * a
+            box_u[j] += a * h
+            a = abs(e[j] - s[j] + direction)
+            ball_v[j] += a * a
+            box_v[j] += a * w[j]
+    q = columns[2 * d, first:last]
+    top = columns[3 * d + 1, first:last]
+    for j in range(n):
+        score[j] = (
+            row[3 * d + 1]
+            + top[j]
+            - apart[j]
+            + min(r * np.sqrt(ball_u[j]), box_u[j])
+            + min(q[j] * np.sqrt(ball_v[j]), box_v[j])
+        )
+
+
+@njit(error_model="numpy", cache=True)
+def _walk_row(i, rows, row_slices, group_score, slices, eps, threshold, p, buffer, score, found):
+    """Active slices of row block i, into ``found`` as far as it is long; (how many, bound on what was dropped).
+
+    group_score: for every group of slices, its bound over eps.
+    """
+    d = (rows.shape[1] - 4) // 3
+    log_mass = slices[3 * d + 3]
+    radius = slices[2 * d]
+    total = slices.shape[1]
+    parts = min((i + 1) * _PARTS, row_slices.shape[0]) - i * _PARTS
+    fine = buffer[6]
+    lost = 0.0
+    nearest = _NEVER
+    best = 0
+    count = 0
+    for attempt in range(2):
+        for group in range(group_score.shape[0]):
+            first = group * _MEMBERS
+            last = min(first + _MEMBERS, total)
+            if attempt == 0:
+                if group_score[group, 1] < threshold:
+                    if group_score[group, 1] > _NOTHING:
+                        lost += np.exp(group_score[group, 1])
+                    continue
+            elif group_score[group, 0] <= nearest:
+                continue
+            _largest_exponents(rows[i], slices, first, last, p, buffer, score)
+            # Where the block of rows is wide against the slice, the slices of the block bound it better.
+            smallest = 1e300
+            for j in range(last - first):
+                if score[j] / eps + log_mass[first + j] >= threshold:
+                    smallest = min(smallest, radius[first + j])
+            if rows[i, 2 * d] > 1.5 * smallest:
+                for part in range(parts):
+                    _largest_exponents(row_slices[i * _PARTS + part], slices, first, last, p, buffer, fine)
+                    for j in range(last - first):
+                        buffer[7, j] = fine[j] if part == 0 else max(fine[j], buffer[7, j])
+                for j in range(last - first):
+                    score[j] = min(score[j], buffer[7, j])
+            for j in range(last - first):
+                bound = score[j] / eps
+                if bound > nearest:
+                    nearest = bound
+                    best = first + j
+                bound += log_mass[first + j]
+                if attempt == 1:
+                    continue
+                if bound >= threshold:
+                    if count < found.shape[0]:
+                        found[count] = first + j
+                    count += 1
+                elif bound > _NOTHING:
+                    lost += np.exp(bound)
+        if count > 0:
+            return count, lost
+        # Nothing can matter, yet a row must not end up empty: look for the most likely slice in the other groups, too.
+    found[0] = best
+    return 1, lost
+
+
+@njit(parallel=True, error_model="numpy", cache=True)
+def find_active_slices(rows, row_slices, groups, slices, eps, threshold, p):
+    """Slices of columns that may hold plan entries above the threshold, for every block of rows.
+
+    rows (blocks, 3 D + 4), row_slices: :func:`block_statistics`, transposed, of the rows with blocks of BLOCK and of SLICE
+    points; groups, slices: of the columns with GROUP and SLICE. With f the rows' softmins, a row's entries
+    b_j exp((f_i + g_j - C_ij) / eps) sum to one; columns stay when exp(bound / eps) times their mass exceeds
+    exp(threshold). Returns starts (r + 1,), the active slices (nnz,), and per row block a bound on the sum of the
+    entries that were dropped. A row block without active slices gets the most likely one.
+    """
+    r = rows.shape[0]
+    d = (rows.shape[1] - 4) // 3
+    number = groups.shape[1]
+    counts = np.zeros(r + 1, dtype=np.int64)
+    dropped = np.zeros(r)
+    first_found = np.empty((r, min(_REMEMBERED, slices.shape[1])), dtype=np.int32)
+    width = max(_MEMBERS, number)
+    for i in prange(r):
+        buffer = np.empty((8, width))
+        score = np.empty(width)
+        group_score = np.empty((number, 2))
+        _largest_exponents(rows[i], groups, 0, number, p, buffer, score)
+        for group in range(number):
+            group_score[group, 0] = score[group] / eps
+            group_score[group, 1] = score[group] / eps + groups[3 * d + 3, group]
+        counts[i + 1], dropped[i] = _walk_row(
+            i, rows, row_slices, group_score, slices, eps, threshold, p, buffer, score, first_found[i]
+        )
+    starts = np.cumsum(counts)
+    active = np.empty(starts[r], dtype=np.int32)
+    for i in prange(r):
+        n = counts[i + 1]
+        if n <= first_found.shape[1]:
+            active[starts[i] : starts[i + 1]] = first_found[i, :n]
+        else:
+            buffer = np.empty((8, width))
+            score = np.empty(width)
+            group_score = np.empty((number, 2))
+            _largest_exponents(rows[i], groups, 0, number, p, buffer, score)
+            for group in range(number):
+                group_score[group, 0] = score[group] / eps
+                group_score[group, 1] = score[group] / eps + groups[3 * d + 3, group]
+            found = active[starts[i] : starts[i + 1]]
+            _walk_row(i, rows, row_slices, group_score, slices, eps, threshold, p, buffer, score, found)
+    return starts, active, dropped
+
+
+@njit(cache=True)
+def drop_weak_blocks(starts, columns, peak, smallest):
+    """The active slices whose measured peak is at least ``smallest``; every row block keeps its strongest one."""
+    r = starts.shape[0] - 1
+    kept_starts = np.zeros(r + 1, dtype=np.int64)
+    kept = np.empty_like(columns)
+    n = 0
+    for i in range(r):
+        strongest = starts[i]
+        before = n
+        for k in range(starts[i], starts[i + 1]):
+            if peak[k] > peak[strongest]:
+                strongest = k
+            if peak[k] >= smallest:
+                kept[n] = columns[k]
+                n += 1
+        if n == before:
+            kept[n] = columns[strongest]
+            n += 1
+        kept_starts[i + 1] = n
+    return kept_starts, kept[:n].copy()
