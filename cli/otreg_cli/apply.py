@@ -2,36 +2,69 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from otreg_cli.frame_option import frame_option
 from otreg_cli.options import PATH, debug_option, json_option, overwrite_option, reading_options
+from otreg_cli.pipes import DASH, input_file, output_file
 
 
 @click.command("apply")
 @click.argument("transform", type=PATH)
 @click.argument("shape", type=PATH)
 @click.option("-o", "--output", type=PATH, metavar="FILE", required=True, help="Write the moved shape to FILE.")
+@click.option("--inverse", is_flag=True, help="Move back, with the inverse of the transform.")
+@frame_option
+@click.option("--to", metavar="NAME", help="Format of the output, where its name does not tell.")
 @overwrite_option
 @json_option
 @reading_options
 @debug_option
 def command(
-    *, transform: Path, shape: Path, output: Path, overwrite: bool, as_json: bool, reading: dict[str, Any]
+    *,
+    transform: Path,
+    shape: Path,
+    output: Path,
+    inverse: bool,
+    frame: Any,
+    to: str | None,
+    overwrite: bool,
+    as_json: bool,
+    reading: dict[str, Any],
 ) -> None:
     """Move the file SHAPE with TRANSFORM, the transform.json of a registration.
 
     SHAPE is any shape or table of points in the units of the registration's files: the full-resolution source,
-    landmarks, a curve drawn on it.
+    landmarks, a curve drawn on it. TRANSFORM may also be a 4x4 matrix as text, or a linear .tfm file of ITK. The
+    inverse of a spline is found point by point; the residual says how far a point would miss its origin. A "-" stands
+    for standard input or output.
     """
     from otreg.jobs import Reading, apply_transform
     from otreg_cli.output import print_json, print_rows, print_warnings
 
-    applied = apply_transform(transform, shape, output, overwrite=overwrite, reading=Reading(**reading))
+    with input_file(shape) as source, output_file(output, to) as target:
+        applied = apply_transform(
+            transform,
+            source,
+            target,
+            overwrite=overwrite,
+            reading=Reading(**reading),
+            inverse=inverse,
+            frame=frame,
+            to=to,
+        )
+    applied = replace(applied, path=output)
     print_warnings(applied.warnings)
+    if output == DASH:
+        return
+    residual = {} if applied.residual is None else {"residual": applied.residual}
     if as_json:
-        print_json({"output": str(applied.path), "points": applied.points, "warnings": list(applied.warnings)})
+        record = {"output": str(applied.path), "points": applied.points, **residual}
+        print_json({**record, "warnings": list(applied.warnings)})
     else:
-        print_rows([("moved", f"{applied.points} points"), ("shape", str(applied.path))])
+        rows = [("moved", f"{applied.points} points"), ("shape", str(applied.path))]
+        print_rows([*rows, *((name, f"{value:.3g} in file units") for name, value in residual.items())])

@@ -9,6 +9,9 @@ from typing import Any
 import click
 
 from otreg_cli.options import PATH, debug_option, json_option, reading_options
+from otreg_cli.pipes import input_file
+
+LONGEST = 300  # letters of a value in a terminal; --json has all of them
 
 
 @click.command("info")
@@ -17,23 +20,31 @@ from otreg_cli.options import PATH, debug_option, json_option, reading_options
 @reading_options
 @debug_option
 def command(*, shape: Path, as_json: bool, reading: dict[str, Any]) -> None:
-    """Say what is in the file SHAPE: counts, bounds, areas, defects and attributes."""
-    from otreg.jobs import Reading, describe_file
-    from otreg_cli.output import print_json, print_rows, print_warnings
+    """Say what is in the file SHAPE: counts, bounds, frame, weights, areas, defects and attributes.
 
-    record = describe_file(shape, reading=Reading(**reading))
+    A "-" stands for standard input.
+    """
+    from otreg.jobs import Reading, describe_file
+    from otreg_cli.output import print_json, print_warnings
+
+    with input_file(shape) as file:
+        record = describe_file(file, reading=Reading(**reading))
+    record["path"] = str(shape)
     print_warnings(record["warnings"])
     if as_json:
         print_json(record)
-    else:
-        print_rows((name.replace("_", " "), _text(value)) for name, value in record.items() if name != "warnings")
+        return
+    rows = {name.replace("_", " "): _text(value) for name, value in record.items() if name != "warnings"}
+    width = max(map(len, rows))
+    for name, text in rows.items():
+        click.echo(f"{name:<{width}} {text if len(text) <= LONGEST else text[: LONGEST - 3] + '...'}")
 
 
 def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {_text(item)}" for name, item in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return " ".join(_text(item) for item in value) or "none"
+        return (" | " if any(isinstance(v, str) for v in value) else " ").join(map(_text, value)) or "none"
     if value is None:
         return "none"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else " ".join(str(value).split())

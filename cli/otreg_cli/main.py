@@ -25,9 +25,12 @@ USAGE, INPUT, RESOURCES, BUG, INTERRUPTED = 2, 3, 5, 70, 130
 COMMANDS = {
     "register": ("otreg_cli.register", "Move a shape onto another one."),
     "apply": ("otreg_cli.apply", "Move any shape or points with a transform found before."),
+    "invert": ("otreg_cli.invert", "Write the transform that undoes another one."),
+    "compose": ("otreg_cli.compose", "Write several transforms as one."),
     "distance": ("otreg_cli.distance", "Say how far apart two shapes are."),
     "map": ("otreg_cli.map", "Write where each point of a shape goes under optimal transport."),
     "info": ("otreg_cli.info", "Say what is in a shape file."),
+    "convert": ("otreg_cli.convert", "Write a shape in another file format."),
 }
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from otreg.jobs.divergence import Divergence
+if TYPE_CHECKING:  # imports torch, which commands about files do not need
+    from otreg.jobs.divergence import Divergence
 
 
 def print_json(record: Any) -> None:

@@ -3,6 +3,7 @@
 from otreg.io.atomic import atomic_write
 from otreg.io.fields import write_fields
 from otreg.io.formats import FormatInfo, formats
+from otreg.io.itk import is_itk, read_itk, write_itk
 from otreg.io.plain import file_hash, read_json, read_matrix, write_json, write_matrix
 from otreg.io.read import read_shape
 from otreg.io.write import write_shape
@@ -12,10 +13,13 @@ __all__ = [
     "atomic_write",
     "file_hash",
     "formats",
+    "is_itk",
+    "read_itk",
     "read_json",
     "read_matrix",
     "read_shape",
     "write_fields",
+    "write_itk",
     "write_json",
     "write_matrix",
     "write_shape",

@@ -10,6 +10,14 @@ from otreg.errors import FormatError
 from otreg.io.freesurfer import freesurfer_cannot_hold, read_freesurfer, write_freesurfer
 from otreg.io.gifti import gifti_cannot_hold, read_gifti, write_gifti
 from otreg.io.guarded import guarded
+from otreg.io.markups import (
+    fcsv_cannot_hold,
+    markups_cannot_hold,
+    read_fcsv,
+    read_markups,
+    write_fcsv,
+    write_markups,
+)
 from otreg.io.numpy_files import npy_cannot_hold, npz_cannot_hold, read_npy, read_npz, write_npy, write_npz
 from otreg.io.obj import obj_cannot_hold, read_obj, write_obj
 from otreg.io.off import off_cannot_hold, read_off, write_off
@@ -57,6 +65,8 @@ CODECS: tuple[Codec, ...] = (
     Codec("stl", (".stl",), read_stl, write_stl, stl_cannot_hold),
     Codec("pcd", (".pcd",), read_pcd, write_pcd, pcd_cannot_hold),
     Codec("table", (".csv", ".txt", ".xyz", ".pts", ".asc", ".tsv"), read_table, write_table, table_cannot_hold),
+    Codec("markups", (".mrk.json", ".json"), read_markups, write_markups, markups_cannot_hold),
+    Codec("fcsv", (".fcsv",), read_fcsv, write_fcsv, fcsv_cannot_hold),
     Codec("npy", (".npy",), read_npy, write_npy, npy_cannot_hold),
     Codec("npz", (".npz",), read_npz, write_npz, npz_cannot_hold),
     Codec("vtk", (".vtk",), read_vtk, write_vtk, vtk_cannot_hold),

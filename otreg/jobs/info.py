@@ -6,13 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from otreg.jobs.reading import Reading
-from otreg.measures.from_shape import describe
+from otreg.shapes import defects, describe
 
 
 def describe_file(path: Path, *, reading: Reading = Reading()) -> dict[str, Any]:
-    """Counts, bounds, areas, defects and attributes of a shape file, and what was odd about it, in pure JSON types.
+    """Counts, bounds, frame, weights, sizes and attributes of a shape file, in pure JSON types; see ``describe``.
 
+    warnings: what was odd about the file, and the defects of the shape, one sentence each.
     Raises InputFileError, FormatError or InputError when it cannot be read.
     """
     shape = reading.shape(path)
-    return {"path": str(path), "format": shape.format, **describe(shape), "warnings": list(shape.warnings)}
+    description = describe(shape)
+    return {
+        "path": str(path),
+        "format": shape.format,
+        **description,
+        "comments": list(shape.comments),
+        "warnings": [*shape.warnings, *defects(description)],
+    }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Self
+from typing import Any, Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,27 +19,30 @@ from otreg.measures import Frame
 from otreg.models.base import Model
 from otreg.models.fields import describe, read_positive, read_rows, read_vector, require
 from otreg.models.linear import LinearModel
+from otreg.models.point_map import Direction, PointMap, opposite, read_direction, read_space
 from otreg.models.registry import model_from_dict
+from otreg.shapes import Space
 
 Array = npt.NDArray[np.float64]
-Direction = Literal["source_to_target", "target_to_source"]
-
 FORMAT = "otreg-transform"
 VERSION = 1
 
 
+@final
 @dataclass(frozen=True, eq=False)
-class Transform:
+class Transform(PointMap):
     """A map of space in file units: x_file -> frame -> model -> file.
 
     model, frame: the map in frame units, and these units; provenance: where it came from, in JSON types;
-    direction: "source_to_target" as found, "target_to_source" for its inverse.
+    direction: "source_to_target" as found, "target_to_source" for its inverse;
+    space: where the axes of the files point, "RAS" or "LPS", "" if they did not say.
     """
 
     model: Model
     frame: Frame
     provenance: Mapping[str, Any] = field(default_factory=dict)
     direction: Direction = "source_to_target"
+    space: Space = ""
 
     def __post_init__(self) -> None:
         if len(self.frame.origin) != self.dimension:
@@ -52,20 +55,27 @@ class Transform:
         """d, 2 or 3."""
         return self.model.dimension
 
-    def __call__(self, points: Array) -> Array:
-        """(n, d) file units -> (n, d) file units. Raises InputError for another number of coordinates."""
+    def moved(self, points: Array) -> tuple[Array, float]:
         with torch.no_grad():
             moved: Array = self.model(self._to_frame(points)).cpu().numpy()
-        return self.frame.to_file(moved)
+        return self.frame.to_file(moved), 0.0
+
+    def preimages(self, points: Array, *, tolerance: float = 1e-9) -> tuple[Array, Array]:
+        """Points that this map sends to ``points``, (n, d), and how far from them it does send them, (n,), file units.
+
+        tolerance: of the second, in diagonals of the frame, beyond which no preimage was found.
+        Raises InputError for another number of coordinates, ArgumentError for a linear map without inverse.
+        """
+        with torch.no_grad():
+            sources, miss = self.model.inverse_points(self._to_frame(points), tolerance)
+        return self.frame.to_file(sources.cpu().numpy()), miss.cpu().numpy() * self.frame.scale
 
     def jacobian(self, points: Array) -> Array:
-        """(n, d, d) derivatives of the map at points in file units; the units cancel. Raises InputError."""
         with torch.no_grad():
             result: Array = self.model.jacobian(self._to_frame(points)).cpu().numpy()
         return result
 
     def matrix(self) -> Array | None:
-        """(d + 1, d + 1) with [y, 1] = matrix @ [x, 1] in file units, or None for a model that is not linear."""
         linear = self.model.linear()
         if linear is None:
             return None
@@ -85,10 +95,9 @@ class Transform:
         if not isinstance(self.model, LinearModel):
             raise ArgumentError(
                 f"only rigid, similarity and affine transforms have an inverse; got a {self.model.name}. "
-                "Register the shapes the other way round"
+                "otreg.models.chain.inverse_of inverts that point by point"
             )
-        turned: Direction = "target_to_source" if self.direction == "source_to_target" else "source_to_target"
-        return replace(self, model=self.model.inverse(), direction=turned)
+        return replace(self, model=self.model.inverse(), direction=opposite(self.direction))
 
     def to_dict(self) -> dict[str, Any]:
         """The content of transform.json, in pure JSON types; ``from_dict`` gives the transform back to the last bit."""
@@ -98,6 +107,7 @@ class Transform:
             "version": VERSION,
             "direction": self.direction,
             "dimension": self.dimension,
+            **({"space": self.space} if self.space else {}),
             "frame": {"origin": list(self.frame.origin), "scale": self.frame.scale},
             "model": self.model.to_dict(),
             **({} if matrix is None else {"matrix": matrix.tolist()}),
@@ -112,11 +122,7 @@ class Transform:
         version = require(data, "version")
         if isinstance(version, bool) or version != VERSION:
             raise FormatError(f"'version' must be {VERSION}, which this otreg reads; got {describe(version)}")
-        direction = require(data, "direction")
-        if direction not in ("source_to_target", "target_to_source"):
-            raise FormatError(
-                f"'direction' must be 'source_to_target' or 'target_to_source'; got {describe(direction)}"
-            )
+        direction = read_direction(data)
         model = model_from_dict(require(data, "model"))
         dimension = require(data, "dimension")
         if dimension != model.dimension:
@@ -126,7 +132,8 @@ class Transform:
         provenance = data.get("provenance", {})
         if not isinstance(provenance, Mapping):
             raise FormatError(f"'provenance' must be an object; got {describe(provenance)}")
-        transform = cls(model, Frame(origin, read_positive(frame, "scale")), dict(provenance), direction)
+        space = read_space(data)
+        transform = cls(model, Frame(origin, read_positive(frame, "scale")), dict(provenance), direction, space)
         transform._check_matrix(data)
         return transform
 

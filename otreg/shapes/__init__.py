@@ -1,6 +1,6 @@
 """What a file holds: points, cells, attributes."""
 
-from otreg.shapes.describe import describe
+from otreg.shapes.describe import defects, describe
 from otreg.shapes.shape import CELL_SIZES, CellBlock, CellKind, Points, Shape, Space
 from otreg.shapes.triangles import triangles_of, vertex_normals
 
@@ -11,6 +11,7 @@ __all__ = [
     "Points",
     "Shape",
     "Space",
+    "defects",
     "describe",
     "triangles_of",
     "vertex_normals",

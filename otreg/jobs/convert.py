@@ -1,0 +1,51 @@
+"""A shape from one file format to another: everything but comments, which not all formats have, or a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from otreg.errors import ArgumentError
+from otreg.io import write_shape
+from otreg.jobs.frame_choice import FrameChoice, stated_space
+from otreg.jobs.outputs import check_outputs, check_writable_format
+from otreg.jobs.reading import Reading, warnings_of
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What was written. path, points, and warnings about the file that was read."""
+
+    path: Path
+    points: int
+    warnings: tuple[str, ...]
+
+
+def convert_file(
+    source: Path,
+    out_path: Path,
+    *,
+    overwrite: bool = False,
+    reading: Reading = Reading(),
+    to: str | None = None,
+    frame: FrameChoice | None = None,
+) -> Converted:
+    """Writes the shape of ``source`` as ``out_path``: in the format called ``to``, or that of its extension.
+
+    frame: "RAS" or "LPS" where the file does not say where its axes point and the new format must.
+    Raises OutputFileError before any work, and when the format cannot hold all of the shape: the message names those
+    that can; InputFileError, FormatError or InputError about the source; ArgumentError when ``frame`` contradicts it.
+    """
+    check_outputs([out_path], inputs=[source], overwrite=overwrite)
+    if to is None:
+        check_writable_format(out_path)
+    stated = stated_space(frame)
+    shape = reading.shape(source)
+    if stated and shape.space not in ("", stated):
+        raise ArgumentError(f"frame must be that of the file, {shape.space}; got {stated}. Coordinates are not turned")
+    shape = shape if shape.space else replace(shape, space=stated)
+    write_shape(shape, out_path, format=to, overwrite=overwrite)
+    warnings = warnings_of(shape)
+    if shape.space and reading.shape(out_path).space != shape.space:
+        warnings.append(f"{out_path}: does not say that its coordinates are in {shape.space}; its format cannot")
+    return Converted(out_path, len(shape.points), tuple(warnings))
