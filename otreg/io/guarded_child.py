@@ -45,9 +45,12 @@ def _limit(*, memory: int, seconds: int) -> None:
         import resource
     except ImportError:  # only Unix has it; the parent's time limit remains
         return
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    limits = ((resource.RLIMIT_AS, memory, memory), (resource.RLIMIT_CPU, seconds, seconds + 1))
+    for kind, soft, hard in (*limits, (resource.RLIMIT_CORE, 0, 0)):
+        before = resource.getrlimit(kind)[1]  # which may be lowered, but not raised
+        if before != resource.RLIM_INFINITY:
+            soft, hard = min(soft, before), min(hard, before)
+        resource.setrlimit(kind, (soft, hard))
 
 
 def _holdable(shape: Shape) -> Shape:

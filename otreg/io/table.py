@@ -21,6 +21,7 @@ from otreg.io.text_lines import TextLines, is_number, numbers_of
 from otreg.shapes import Shape
 
 XYZ_FIRST = (".xyz", ".pts", ".asc")  # x y z come first by convention, whatever follows
+LONGEST_ROW = 1 << 20  # bytes; a row of a hundred thousand columns is no point
 COMMENT = (b"#", b"//", b"%", b"!")
 DECIMAL_COMMA = re.compile(rb"[+-]?\d+,\d+([eE][+-]?\d+)?$")
 AXIS_NAME = re.compile(r"([xyz])\s*([\[(].*)?$")  # "X", "x [mm]"
@@ -114,6 +115,8 @@ def _layout(text: TextLines) -> tuple[list[int], list[str] | None, tuple[str, ..
                 candidate = _unquoted(comment)
                 names = candidate if {"x", "y"} <= {_axis(name) for name in candidate} else None
             continue
+        if len(stripped) > LONGEST_ROW:
+            raise FormatError(f"line {k + 1}: must be at most {LONGEST_ROW} bytes long; found {len(stripped)}")
         rows.append(k)
     lines = text.lines
     if rows and lines[rows[0]].lower().startswith(b"version:"):  # landmark files of ibug and menpo
