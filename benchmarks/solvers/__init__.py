@@ -1,0 +1,1 @@
+"""The parts of benchmarks/transport.py: geometries, tools, the process of a tool, warm steps, the picture."""
