@@ -30,7 +30,7 @@ def main() -> None:
     try:
         tool.check()
         warm_up(tool, source, target)
-    except Unavailable as failure:
+    except (Unavailable, ModuleNotFoundError) as failure:
         send(answers, {"unavailable": str(failure)})
         return
     tool.load(source, target, blur)

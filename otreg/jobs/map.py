@@ -94,6 +94,7 @@ def map_files(
             reach=None if reach is None else reach.in_frame(pair.frame.scale),
             tolerance=config.tolerance,
             reduction=config.reduction,
+            map_tolerance=0.0,  # the map is what is asked for here, so it is worth its exact extension
         )
         transport, maps = _maps(sinkhorn, pair, places)
         divergence = Divergence.of(transport, pair.frame)
@@ -155,7 +156,7 @@ def _places(shapes: dict[str, Shape], grid: RegularGrid | None, *, both: bool) -
 
 def _maps(sinkhorn: Sinkhorn, pair: Pair, places: dict[str, Shape]) -> tuple[Transport, dict[str, BrenierMap]]:
     """The transport, and the map of each direction at its points."""
-    source, target = (sinkhorn.prepare(measure) for measure in (pair.source_measure, pair.target_measure))
+    source, target = sinkhorn.prepare(pair.source_measure), sinkhorn.prepare(pair.target_measure, as_target=True)
     transport = sinkhorn(source, target)
     device = pair.source_measure.points.device
     at = {role: torch.as_tensor(pair.frame.to_frame(place.points), device=device) for role, place in places.items()}
@@ -164,7 +165,7 @@ def _maps(sinkhorn: Sinkhorn, pair: Pair, places: dict[str, Shape]) -> tuple[Tra
         return transport, maps
     if torch.equal(at["target_map"], pair.target_measure.points):
         return transport, {**maps, "target_map": transport.target_map}
-    # The map back is the map of the exchanged problem, whose potentials are known already.
+    # The map back is the map of the exchanged problem, whose potentials are known already. (Both sides have one reach.)
     known = transport.warm_start
     exchanged = WarmStart(
         source_points=known.target_points,
