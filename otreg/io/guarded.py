@@ -7,7 +7,6 @@ an explosion of memory becomes one FormatError, and this process never loads the
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 import signal
 import subprocess
@@ -65,7 +64,7 @@ def read_guarded(parser: str, path: Path, *, seconds: float | None = None, memor
     memory = MEMORY + MEMORY_PER_BYTE * size if memory is None else memory
     with tempfile.TemporaryDirectory(prefix="otreg-") as folder:
         answer = Path(folder) / "answer.json"
-        limits = [str(memory), str(math.ceil(computing))]
+        limits = [str(memory), str(max(1, int(computing)))]
         _run_child([parser, str(path.absolute()), folder, *limits], Path(folder), seconds)
         if not answer.exists():
             raise FormatError("made its parser stop without an answer; the file is damaged or asks for too much memory")

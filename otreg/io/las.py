@@ -50,7 +50,9 @@ def _with_fitting_records(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     if len(data) < 104:
         raise FormatError(f"a LAS header has more than 100 bytes; found {len(data)}")
     header, begin, count = (int.from_bytes(data[a:b], "little") for a, b in ((94, 96), (96, 100), (100, 104)))
-    if count * RECORD <= begin - header or data[104] & 0x80:  # the high bit says LAZ, which needs its record
+    if count * RECORD <= begin - header:
         return data, ()
+    if data[104] & 0x80:  # LAZ, which needs one of them
+        raise FormatError(f"claims {count} records in front of the points, more than fit there; the file is damaged")
     warning = f"the header claims {count} records in front of the points, more than fit there; they are left out"
     return data[:100] + bytes(4) + data[104:], (warning,)

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+import tokenize
+import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,8 @@ from otreg.io.numbers import storage_dtype
 from otreg.io.source import regular_file
 from otreg.shapes import CELL_SIZES, CellBlock, Shape
 
+# What zipfile raises on damaged archives, OSError for places in front of the file's beginning included.
+DAMAGED = (zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError)
 Array = npt.NDArray[Any]
 CELLS = re.compile(r"cells_(\d+)_(line|triangle|quad|polygon|tetra)$")
 ALIASES = {"triangles": "triangle", "faces": "triangle", "quads": "quad", "lines": "line", "edges": "line"}
@@ -222,7 +227,9 @@ def _read_archive(path: Path) -> dict[str, Array]:
                 with archive.open(member) as stream:
                     name = member.filename.removesuffix(".npy")
                     arrays[name] = _read_array(stream, member.file_size, name)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except FormatError:
+        raise
+    except DAMAGED as error:
         raise FormatError(f"is not a readable .npz archive: {error}") from error
     return arrays
 
@@ -233,7 +240,12 @@ def _read_array(file: IO[bytes], size: int, name: str) -> Array:
     if version not in ((1, 0), (2, 0)):
         raise FormatError(f"array '{name}' has format version {version}; 1.0 and 2.0 can be read")
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    dimensions, fortran, dtype = read_header(file)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about files that Python 2 wrote; they are read all the same
+            dimensions, fortran, dtype = read_header(file)
+    except (tokenize.TokenError, SyntaxError) as error:  # the header is a Python literal, or should be one
+        raise FormatError(f"array '{name}' has a damaged header: {error}") from error
     if dtype.hasobject:
         raise FormatError(f"array '{name}' holds pickled Python objects, which are never read; save plain numbers")
     claimed = math.prod(dimensions) * dtype.itemsize

@@ -6,7 +6,9 @@ import struct
 from dataclasses import replace
 from pathlib import Path
 
-from otreg.errors import FormatError, InputError, OtregError, ResourceError
+import numpy as np
+
+from otreg.errors import FormatError, InputError, InputFileError, OtregError, ResourceError
 from otreg.io.checks import checked
 from otreg.io.formats import codec_named
 from otreg.io.sniff import format_of, head_of
@@ -35,13 +37,16 @@ def read_shape(
     if codec.read is None:
         raise FormatError(f"{path}: format {codec.name} can be written, but not read")
     try:
-        shape = checked(codec.read(path), drop_invalid=drop_invalid, max_points=max_points)
+        with np.errstate(all="ignore"):  # numbers that overflow are found by the checks
+            shape = checked(codec.read(path), drop_invalid=drop_invalid, max_points=max_points)
     except InputError as error:
         raise type(error)(_in_file(path, error)) from error
     except OtregError:
         raise
     except MemoryError as error:
         raise ResourceError(f"{path}: does not fit into memory") from error
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror or error}") from error
     except BROKEN as error:
         raise FormatError(f"{path}: is not a valid {codec.name} file: {one_line(error)}") from error
     return replace(shape, format=codec.name, path=path, warnings=(*warnings, *shape.warnings))

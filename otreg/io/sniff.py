@@ -82,7 +82,7 @@ def head_of(path: Path, codec: Codec | None = None) -> bytes:
         raise FormatError(f"{path}: is a Python pickle, which can run code when read; save it as .npy, .npz or .ply")
     if WEB_PAGE.match(head):
         raise FormatError(f"{path}: is a web page (HTML), not a shape; the download went wrong")
-    packed = extension_of(path) == ".nii.gz" if codec is None else codec.name == "nifti"
+    packed = extension_of(path) in (".nii", ".nii.gz") if codec is None else codec.name == "nifti"
     if head.startswith(GZIP) and not packed:
         raise FormatError(f"{path}: is gzip-compressed; unpack it first")
     if not head.strip(b"\0"):

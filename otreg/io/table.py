@@ -27,6 +27,7 @@ DECIMAL_COMMA = re.compile(rb"[+-]?\d+,\d+([eE][+-]?\d+)?$")
 AXIS_NAME = re.compile(r"([xyz])\s*([\[(].*)?$")  # "X", "x [mm]"
 FIELDS = {delimiter: re.compile(rb'(?:"[^"]*"|[^%s"])*' % delimiter) for delimiter in (b",", b";", b"\t")}
 WORDS = re.compile(rb'(?:"[^"]*"|[^\s"])+')
+ODD = re.compile(rb"[^\t\n\v\f\r -~]")  # among these are blanks for NumPy that are none here
 BLANK = b""  # the delimiter of columns that are separated by white space
 
 Floats = npt.NDArray[np.float64]
@@ -178,6 +179,8 @@ def _delimiter(line: bytes) -> bytes:
 def _plain_numbers(text: TextLines, rows: list[int], delimiter: bytes, width: int) -> Floats | None:
     """(n, width) numbers, fast, if the table holds nothing else; None otherwise."""
     lines = text.lines if len(rows) == len(text.lines) else [text.lines[row] for row in rows]
+    if ODD.search(b"\n".join(lines)):
+        return None
     try:
         separator = delimiter.decode() or None
         table = np.loadtxt(lines, dtype=np.float64, comments=None, delimiter=separator, ndmin=2)

@@ -48,6 +48,8 @@ def numbers_of(rows: list[list[bytes]], numbers: list[int], what: str) -> npt.ND
 
     numbers: the line number of each row, counted from 1.
     """
+    if not rows:
+        return np.zeros((0, 0))
     try:
         return np.array([float(word) for row in rows for word in row]).reshape(len(rows), -1)
     except ValueError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from otreg.errors import FormatError, OutputFileError
 from otreg.io.atomic import atomic_write, refuse_existing
 from otreg.io.formats import BY_EXTENSION, CODECS, Codec, codec_named, extension_of
@@ -30,7 +32,7 @@ def write_shape(shape: Shape, path: Path | str, *, format: str | None = None, ov
         raise OutputFileError(f"{path}: format {codec.name} can only be read; use one of {', '.join(_able(shape))}")
     if not native:
         shape = replace(shape, native=None)
-    with atomic_write(path, overwrite=overwrite) as temporary:
+    with atomic_write(path, overwrite=overwrite) as temporary, np.errstate(all="ignore"):
         codec.write(shape, temporary)
 
 

@@ -134,3 +134,9 @@ def test_shapes_of_any_origin_round_trip(tmp_path_factory, points, words, suffix
 def test_tables_refuse_cells(tmp_path: Path) -> None:
     with pytest.raises(OutputFileError, match="cannot hold faces"):
         write_shape(Shape(np.eye(3), (CellBlock("triangle", np.array([[0, 1, 2]])),)), tmp_path / "out.csv")
+
+
+@pytest.mark.parametrize("blank", ["\u00a0", "\x1c", "\u2003"])
+def test_blanks_of_other_alphabets_do_not_separate(tmp_path: Path, blank: str) -> None:
+    with pytest.raises(FormatError, match="line 2: every row must have 3 values; found 2"):
+        read_shape(save(tmp_path, f"1 2 3\n4{blank}5 6\n"))
