@@ -44,15 +44,15 @@ class Sinkhorn:
     reduction: str = "auto"
     precision: str = "float32"
     map_tolerance: float = 5e-3
-    # The path: ratio of consecutive blurs, sweeps that each of them gets, and their over-relaxation. One sweep leaves
-    # long waves in the potentials that take hundreds of sweeps at the last blur (bent shapes, conserved mass).
+    # The path: ratio of consecutive blurs, sweeps that each of them gets (by default 3 when mass is conserved, where the
+    # extrapolation to the next blur rewards it, else 2), and their over-relaxation.
     ratio: float = 0.7
-    path_sweeps: int = 2
+    path_sweeps: int | None = None
     over_relaxation: float = 1.5
     # Largest cell over the blur at the end and along the path (see the pyramid); what holds less than exp(-cut) of a
     # row's mass is left out, by default a twentieth of the tolerance.
-    cell: float = 0.6
-    path_cell: float = 1.2
+    cell: float = 0.7
+    path_cell: float = 1.4
     cut: float | None = None
 
     def __post_init__(self) -> None:
@@ -77,8 +77,9 @@ class Sinkhorn:
         if not 0 < self.over_relaxation < 2:
             raise ArgumentError(f"over_relaxation must lie strictly between 0 and 2; got {self.over_relaxation}.")
         for name in ("max_iterations", "path_sweeps"):
-            if getattr(self, name) < 1:
-                raise ArgumentError(f"{name} must be at least 1; got {getattr(self, name)}.")
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ArgumentError(f"{name} must be at least 1; got {value}.")
 
     @property
     def reaches(self) -> tuple[float | None, float | None]:
@@ -145,7 +146,7 @@ class Sinkhorn:
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
             ratio=self.ratio,
-            path_sweeps=self.path_sweeps,
+            path_sweeps=self.path_sweeps or (3 if self.reaches == (None, None) else 2),
             over_relaxation=self.over_relaxation,
             cut=max(8.0, 3.0 - math.log(self.tolerance)) if self.cut is None else self.cut,
             cell=self.cell,

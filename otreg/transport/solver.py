@@ -29,13 +29,16 @@ _SELF_HEADROOM = 12.0
 _LUKEWARM = 0.05
 # Searches for active blocks at one level: the second one mends what moving potentials made the first one miss.
 _SEARCHES = 4
-# What the softmins may exceed the guess of them by (in units of eps) for the search to stand: what it dropped is then
-# up to exp(2) times as much as it says, which the cut leaves room for.
-_DRIFT = 2.0
+# How far the potentials may rise above those that active blocks were searched for, in units of eps: what was dropped is
+# then up to e times as much as it says.
+_DRIFT = 1.0
 # A plan with less mass than this is empty: nothing lies within reach, and nothing is in the wrong place.
 _NO_MASS = 1e-200
 # Largest exponent of a ratio of masses: exp(300) is absurd but finite.
 _HUGE = 300.0
+
+
+Pair = tuple[Potential, Potential]
 
 
 @dataclass(frozen=True)
@@ -244,26 +247,42 @@ def refine(pyramid: Pyramid, potential: Potential, level: int, finer: int) -> Po
 def _anneal(source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction) -> tuple[Potential, Potential, int]:
     """Over-relaxed Gauss-Seidel sweeps, a few per blur on the level that the blur needs; stops before the last blur.
 
-    Returns the potentials on the path's levels for the last blur, and the sweeps done.
+    When mass is conserved, the potentials of two blurs are extrapolated to the next: they are smooth in eps, and what a
+    smaller eps changes in them are long waves, which sweeps would take hundreds to build (the bias of annealing, Chizat
+    2024). Returns the potentials on the path's levels for the last blur, and the sweeps done.
     """
     omega = rules.over_relaxation
-    i, j = len(source.levels) - 1, len(target.levels) - 1
-    f, g = infinite_blur_potentials(source.levels[i], target.levels[j], rules)
+    levels = len(source.levels) - 1, len(target.levels) - 1
+    pair = infinite_blur_potentials(source.levels[levels[0]], target.levels[levels[1]], rules)
+    past: list[tuple[float, Pair]] = []  # eps and potentials of the last two blurs, on the current level
     blurs = blur_schedule(_path_start(source, target, rules), rules.blur, rules.ratio)
     for blur in blurs:
         finer = rules.path_level(source, blur), rules.path_level(target, blur)
-        f, g = refine(source, f, i, finer[0]), refine(target, g, j, finer[1])
-        i, j = finer
+
+        def refined(pair: Pair, start: tuple[int, int] = levels, end: tuple[int, int] = finer) -> Pair:
+            return refine(source, pair[0], start[0], end[0]), refine(target, pair[1], start[1], end[1])
+
+        at = rules.temperature(blur)
+        pair, past, levels = refined(pair), [(eps, refined(old)) for eps, old in past], finer
+        if rules.balanced and len(past) == 2:
+            (eps, old), (last_eps, last) = past
+            share = (at.eps - last_eps) / (last_eps - eps)
+            pair = tuple(_towards(p, _towards(q, p, 2.0), share) for p, q in zip(last, old, strict=True))
         if blur == rules.blur:
             break
-        x, y = source.levels[i], target.levels[j]
-        at = rules.temperature(blur)
+        f, g = pair
+        x, y = source.levels[levels[0]], target.levels[levels[1]]
         coupling = reduction.couple(x, y, f, g, at)
-        for _ in range(rules.path_sweeps):
-            f = _towards(f, coupling.rows(at.target_damping * g.values, f, moments=1), omega)
+        for sweep in range(rules.path_sweeps):
+            moments = int(sweep == rules.path_sweeps - 1)
+            f = _relaxed(f, coupling.rows(at.target_damping * g.values, f, moments=moments), omega)
             seen = _shifted(at.source_damping * f.values, at.target_damping * g.values, x, y, rules)
-            g = _towards(g, coupling.columns(seen, g, moments=1), omega)
-    return f, g, rules.path_sweeps * (len(blurs) - 1)
+            g = _relaxed(g, coupling.columns(seen, g, moments=moments), omega)
+            if sweep == 0:
+                coupling.settle()
+        pair = f, g
+        past = [*past[-1:], (at.eps, pair)]
+    return *pair, rules.path_sweeps * (len(blurs) - 1)
 
 
 def _solve_cross_level(
@@ -271,36 +290,36 @@ def _solve_cross_level(
 ) -> Solution:
     """Gauss-Seidel sweeps at the last blur, with Anderson acceleration of g -> f -> g.
 
-    Active blocks are searched for the potentials at hand, which move; so an answer is only believed on blocks searched
-    for itself. A start that is good enough there needs no iterations.
+    Active blocks are searched for the potentials at hand, which move; an answer is believed on blocks that were searched
+    for potentials not far from it.
     """
     at = rules.temperature(rules.blur)
     a, b = source.weights, target.weights
     iterations = 0
-    for _ in range(_SEARCHES):
-        # One sweep with derivatives: the plan whose rows are exact, and its error in the columns.
+    for search in range(_SEARCHES):
         coupling = reduction.couple(source, target, f, g, at)
-        guess, f = f, coupling.rows(at.target_damping * g.values, f, moments=2)
-        seen_f, seen_g = at.source_damping * f.values, at.target_damping * g.values
-        new = coupling.columns(seen_f, g, moments=2)
-        error = _marginal_error(g.values, new.values, b, rules.target, at)
-        iterations += 1
-        if error <= rules.tolerance or iterations >= rules.max_iterations:
-            if _searched_well(coupling, guess, f, at) or iterations >= rules.max_iterations:
-                break
-            continue
+        searched = f.values, g.values
         row = f
 
-        def sweep(values: torch.Tensor, coupling: Coupling = coupling, g: Potential = new) -> torch.Tensor:
+        def sweep(values: torch.Tensor, coupling: Coupling = coupling, g: Potential = g) -> torch.Tensor:
             nonlocal row
             row = coupling.rows(at.target_damping * values, row, moments=0)
             seen = _shifted(at.source_damping * row.values, at.target_damping * values, source, target, rules)
             return coupling.columns(seen, replace(g, values=values), moments=0).values
 
-        coupling.settle()
-        values, sweeps = _fixed_point(new.values, sweep, target.weights, rules, rules.target, iterations, share=1.0)
-        iterations += sweeps
-        f, g = row, replace(new, values=values)
+        values, sweeps = _fixed_point(g.values, sweep, coupling, b, rules, rules.target, iterations, share=1.0)
+        # One more sweep with derivatives: the plan whose rows are exact, and its error in the columns.
+        g = replace(g, values=values)
+        f = coupling.rows(at.target_damping * values, row, moments=2)
+        seen_f, seen_g = at.source_damping * f.values, at.target_damping * values
+        new = coupling.columns(seen_f, g, moments=2)
+        error = _marginal_error(values, new.values, b, rules.target, at)
+        iterations += sweeps + 1
+        drift = float((f.values - searched[0]).max() + (new.values - searched[1]).max()) / at.eps
+        good = error <= rules.tolerance and (drift <= _DRIFT or coupling.dropped == 0)
+        if good or iterations >= rules.max_iterations or search == _SEARCHES - 1:
+            break
+        g = new
     rows = a * rules.source.kept(seen_f)
     columns = b * rules.target.kept(seen_g) * torch.exp(((g.values - new.values) / at.eps).clamp_max(_HUGE))
     plan = Plan(source, target, seen_f, seen_g, rows, columns, at.eps, rules.p)
@@ -317,22 +336,24 @@ def _solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction
         f = Potential(torch.zeros_like(cloud.weights), cloud.points)
         wide = replace(at, cut=at.cut + _SELF_HEADROOM)
         f = _towards(f, reduction.couple(cloud, cloud, f, f, wide).rows(f.values, f, moments=1), 0.5)
-    for _ in range(_SEARCHES):
+    for search in range(_SEARCHES):
         coupling = reduction.couple(cloud, cloud, f, f, at)
-        g, f = f, coupling.rows(damping * f.values, f, moments=2)
-        error = _marginal_error(g.values, f.values, cloud.weights, relaxation, at)
-        iterations += 1
-        if error <= rules.tolerance or iterations >= rules.max_iterations:
-            break
+        searched = f.values
 
         def sweep(values: torch.Tensor, coupling: Coupling = coupling, f: Potential = f) -> torch.Tensor:
             return coupling.rows(damping * values, replace(f, values=values), moments=0).values
 
-        coupling.settle()
-        start = (g.values + f.values) / 2
-        values, sweeps = _fixed_point(start, sweep, cloud.weights, rules, relaxation, iterations, share=0.5)
-        iterations += sweeps
-        f = replace(f, values=values)
+        values, sweeps = _fixed_point(
+            f.values, sweep, coupling, cloud.weights, rules, relaxation, iterations, share=0.5
+        )
+        g = replace(f, values=values)
+        f = coupling.rows(damping * values, g, moments=2)
+        error = _marginal_error(values, f.values, cloud.weights, relaxation, at)
+        iterations += sweeps + 1
+        drift = 2 * float((f.values - searched).max()) / at.eps
+        good = error <= rules.tolerance and (drift <= _DRIFT or coupling.dropped == 0)
+        if good or iterations >= rules.max_iterations or search == _SEARCHES - 1:
+            break
     seen = damping * g.values
     marginal = cloud.weights * relaxation.kept(seen) * torch.exp(((g.values - f.values) / at.eps).clamp_max(_HUGE))
     plan = Plan(cloud, cloud, seen, seen, marginal, marginal, at.eps, rules.p)
@@ -342,6 +363,7 @@ def _solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction
 def _fixed_point(
     values: torch.Tensor,
     sweep: Callable[[torch.Tensor], torch.Tensor],
+    coupling: Coupling,
     weights: torch.Tensor,
     rules: Rules,
     relaxation: Relaxation,
@@ -361,7 +383,9 @@ def _fixed_point(
     for iteration in range(allowed):
         new = sweep(values)
         error = _marginal_error(values, new, weights, relaxation, at)
-        if iteration > 0 and not error < _WORSE * best_error:  # also catches NaN
+        if iteration == 0:
+            coupling.settle()
+        elif not error < _WORSE * best_error:  # also catches NaN
             anderson.reset()
             values = best
             best_error = math.inf  # the plain step from the best values is accepted whatever it gives
@@ -411,11 +435,6 @@ def _rounded(plan: Plan, coupling: Coupling, f: Potential) -> float:
     return rounded_value(plan, row_factors, column_factors, rows, columns)
 
 
-def _searched_well(coupling: Coupling, guess: Potential, f: Potential, at: Temperature) -> bool:
-    """True when the softmins came out near the guess that the search for active blocks relied on."""
-    return coupling.dropped == 0 or float((f.values - guess.values).max()) <= _DRIFT * at.eps
-
-
 def _marginal_error(
     old: torch.Tensor, new: torch.Tensor, weights: torch.Tensor, relaxation: Relaxation, at: Temperature
 ) -> float:
@@ -434,8 +453,13 @@ def _shifted(seen_f: torch.Tensor, seen_g: torch.Tensor, source: Cloud, target: 
     return seen_f + best_shift(seen_f, seen_g, source.weights, target.weights, rules.sides)
 
 
+def _relaxed(old: Potential, softmin: Potential, omega: float) -> Potential:
+    """The relaxed update old + omega (softmin - old), with the derivatives of the softmin."""
+    return replace(softmin, values=old.values + omega * (softmin.values - old.values))
+
+
 def _towards(old: Potential, softmin: Potential, omega: float) -> Potential:
-    """The relaxed update old + omega (softmin - old), values and gradients alike."""
+    """old + omega (softmin - old), values and gradients alike."""
     return Potential(
         old.values + omega * (softmin.values - old.values), old.image + omega * (softmin.image - old.image)
     )

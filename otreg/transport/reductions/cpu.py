@@ -20,11 +20,13 @@ import torch
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid, build_pyramid
 from otreg.transport.reductions.base import Potential, Temperature
-from otreg.transport.reductions.cpu_arithmetic import BLOCK, GROUP, SLICE
+from otreg.transport.reductions.cpu_blocks import BLOCK, GROUP, SLICE
 from otreg.transport.reductions.cpu_search import block_statistics, drop_weak_blocks, find_active_slices
 from otreg.transport.reductions.cpu_softmin import softmin_blocks
 
 Floats = npt.NDArray[np.float64]
+Singles = npt.NDArray[np.float32]
+_NOTHING_TO_MEASURE: Singles = np.empty(0, dtype=np.float32)
 _LOG_NOTHING = -1e30  # stands for log(0): finite, for kernels compiled without inf
 # Pairs of blocks that are worth waking up a thread for.
 _PAIRS_PER_THREAD = 16
@@ -129,7 +131,8 @@ class _Sums:
                 row_blocks, row_slices, groups, slices, temperature.eps, -temperature.cut, p
             )
         self._images = np.ascontiguousarray(row_slices[:, d : 2 * d])
-        self._peak = np.full(len(self._active), np.inf, dtype=np.float32)
+        # The first softmin measures what each slice holds, so that those that hold nothing can be dropped.
+        self._peak: Singles | None = None
         masses = row_blocks[:, 3 * d + 2]
         self.dropped = float((dropped * masses).sum() / masses.sum())
 
@@ -138,6 +141,10 @@ class _Sums:
         n, d = points.shape
         moments = min(moments, self._p)
         values, image, jacobian = np.empty(n), np.empty((n, d)), np.empty((n, d, d))
+        if self._peak is None:
+            self._peak = peak = np.empty(len(self._active), dtype=np.float32)
+        else:
+            peak = _NOTHING_TO_MEASURE
         with _threads_for(len(self._active) // (BLOCK // SLICE)):
             softmin_blocks(
                 points,
@@ -155,7 +162,7 @@ class _Sums:
                 values,
                 image,
                 jacobian,
-                self._peak,
+                peak,
             )
         return Potential(
             torch.from_numpy(values),
@@ -164,5 +171,6 @@ class _Sums:
         )
 
     def drop_weak_blocks(self, smallest: float) -> None:
-        self._starts, self._active = drop_weak_blocks(self._starts, self._active, self._peak, smallest)
-        self._peak = np.full(len(self._active), np.inf, dtype=np.float32)
+        if self._peak is not None and len(self._peak):
+            self._starts, self._active = drop_weak_blocks(self._starts, self._active, self._peak, smallest)
+            self._peak = _NOTHING_TO_MEASURE

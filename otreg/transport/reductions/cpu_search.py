@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, prange
 
-from otreg.transport.reductions.cpu_arithmetic import BLOCK, FAST, GROUP, SLICE
+from otreg.transport.reductions.cpu_blocks import BLOCK, FAST, GROUP, SLICE
 
 # Bounds below exp(-40) add nothing to what is dropped; rows with more active slices than remembered are walked twice.
 _NOTHING = -40.0

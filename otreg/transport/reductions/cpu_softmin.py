@@ -12,21 +12,77 @@ and for p = 1, where |x - y| - |w| = (|u|^2 - 2 <u, w>) / (|x - y| + |w|) does n
 
     (f(x) + g(y) - |x - y|) / eps = [f(x) - f_0] / eps + [g(y) + f_0 - |w|] / eps - (|x - y| - |w|) / eps.
 
-There is no scalar remainder: short blocks are padded with columns of zero mass.
+There is no scalar remainder: columns are padded with zero mass to a multiple of 64.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from llvmlite import ir
 from numba import njit, prange
+from numba.core import types
+from numba.extending import intrinsic
 
-from otreg.transport.reductions.cpu_arithmetic import BLOCK, FAST, LN2, LOG2E, SLICE, exp2, f4
+from otreg.transport.reductions.cpu_blocks import BLOCK, FAST, SLICE
+
+f4 = np.float32
+_LOG2E = 1.4426950408889634
+_LN2 = 0.6931471805599453
 
 # Blocks with (radius / blur)^p above this (in bits) would lose 1e-4 in float32: their rows are summed in float64.
 _WIDEST = 2048.0
 _EMPTY = -1e30  # log-weight of a column without mass; finite, because the kernels are compiled without NaN and inf
 _TINY = f4(1e-30)
 _PARTS = BLOCK // SLICE
+# So many slices of columns are gathered at a time: 4096 columns, which stay in the caches.
+_PIECE = 256
+
+
+# Adding this to a float32 of moderate size rounds it to an integer, which then stands in the low bits of the sum.
+_ROUNDER = 1.5 * 2**23
+
+
+@intrinsic
+def _low_bits(typing_context, total):  # type: ignore[no-untyped-def]
+    """The integer in the low bits of ``x + _ROUNDER``, as a float32: by its bits, since fast math would cancel the sum."""
+    signature = types.float32(types.float32)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        bits = ir.IntType(32)
+        offset = int(np.float32(_ROUNDER).view(np.int32))
+        whole = builder.sub(builder.bitcast(arguments[0], bits), ir.Constant(bits, offset))
+        return builder.sitofp(whole, ir.FloatType())
+
+    return signature, generate
+
+
+@intrinsic
+def _scale_by_low_bits(typing_context, mantissa, total):  # type: ignore[no-untyped-def]
+    """``mantissa * 2**k`` for float32, where the low bits of ``total`` hold the integer k: adds to the exponent bits."""
+    signature = types.float32(types.float32, types.float32)
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        bits = ir.IntType(32)
+        shift = builder.shl(builder.bitcast(arguments[1], bits), ir.Constant(bits, 23))
+        return builder.bitcast(builder.add(builder.bitcast(arguments[0], bits), shift), ir.FloatType())
+
+    return signature, generate
+
+
+@njit(inline="always", fastmath=FAST)
+def _exp2(x):
+    """2^x in float32, relative error 3e-7; x is clamped to the range of normal numbers."""
+    x = min(max(x, f4(-126.0)), f4(126.0))
+    total = x + f4(_ROUNDER)
+    rest = x - _low_bits(total)
+    # The polynomial of degree 5 with the smallest largest relative error on [-1/2, 1/2], 7.5e-8 (Remez).
+    p = f4(0.00132765)
+    p = p * rest + f4(0.00967554)
+    p = p * rest + f4(0.05550713)
+    p = p * rest + f4(0.2402212)
+    p = p * rest + f4(0.69314697)
+    p = p * rest + f4(1.00000007)
+    return _scale_by_low_bits(p, total)
 
 
 @njit(parallel=True, cache=True)
@@ -39,7 +95,7 @@ def softmin_blocks(x, f, images, y, g, log_b, starts, columns, eps, p, moments, 
 
     Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps); with moments >= 1 image (n, D), the row's point less the
     gradient of the softmin; with moments = 2 (p = 2 only) jacobian (n, D, D) of that image, the covariance of the plan's
-    row over eps; and peak (nnz,): for the slices that were taken together the largest share
+    row over eps; and, if peak is (nnz,) and not empty: for the slices that were taken together the largest share
     sum_j b_j exp((f_i + g_j - C_ij) / eps) over the block's rows.
     """
     n, d = x.shape
@@ -47,7 +103,7 @@ def softmin_blocks(x, f, images, y, g, log_b, starts, columns, eps, p, moments, 
         first = block * BLOCK
         size = min(BLOCK, n - first)
         active = columns[starts[block] : starts[block + 1]]
-        largest = peak[starts[block] : starts[block + 1]]
+        largest = peak[starts[block] : starts[block + 1]]  # empty if nothing is to be measured
         largest[:] = f4(0.0)
         centre = np.zeros(d)
         for part in range(block * _PARTS, min((block + 1) * _PARTS, images.shape[0])):
@@ -74,7 +130,7 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
     t (D,): about where the plan sends the rows.
     """
     m, d = y.shape
-    to_bits = LOG2E / eps
+    to_bits = _LOG2E / eps
     c = np.zeros(d)
     for i in range(first, first + size):
         for k in range(d):
@@ -114,110 +170,154 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
         return True
 
     total = np.zeros((1 + d + (d * (d + 1)) // 2, BLOCK), dtype=np.float64)
-    b = np.empty(BLOCK, dtype=np.float32)
-    v = np.zeros((d, BLOCK), dtype=np.float32)  # (y - t) / eps in bits for p = 2; w = y - c for p = 1
-    far = np.zeros(BLOCK, dtype=np.float32)  # |w|, for p = 1
-    e = np.empty(BLOCK, dtype=np.float32)
-    apart = np.empty(BLOCK, dtype=np.float32)
+    longest = ((min(active.shape[0], _PIECE) + _PARTS - 1) // _PARTS) * BLOCK
+    b = np.empty(longest, dtype=np.float32)
+    v = np.empty((d, longest), dtype=np.float32)  # (y - t) / eps in bits for p = 2; w = y - c for p = 1
+    far = np.empty(longest, dtype=np.float32)  # |w|, for p = 1
+    e = np.empty(longest, dtype=np.float32)
+    apart = np.empty(longest, dtype=np.float32)
     scale = f4(to_bits)
-    for first_slice in range(0, active.shape[0], _PARTS):
-        together = min(active.shape[0] - first_slice, _PARTS)
-        b[:] = f4(_EMPTY)
-        for part in range(together):
-            start = active[first_slice + part] * SLICE
-            for j in range(min(SLICE, m - start)):
-                at = part * SLICE + j
-                square = 0.0
+    for piece in range(0, active.shape[0], _PIECE):
+        together = min(active.shape[0] - piece, _PIECE)
+        length = ((together + _PARTS - 1) // _PARTS) * BLOCK
+        for part in range(length // SLICE):
+            filled = 0
+            if part < together:
+                start = active[piece + part] * SLICE
+                filled = min(SLICE, m - start)
+                for j in range(filled):
+                    at = part * SLICE + j
+                    square = 0.0
+                    for k in range(d):
+                        square += (y[start + j, k] - c[k]) ** 2
+                    if p == 2:
+                        cost = 0.5 * square
+                        for k in range(d):
+                            v[k, at] = f4((y[start + j, k] - t[k]) * to_bits)
+                    else:
+                        cost = np.sqrt(square)
+                        far[at] = f4(cost)
+                        for k in range(d):
+                            v[k, at] = f4(y[start + j, k] - c[k])
+                    b[at] = f4((g[start + j] + f_ref - cost) * to_bits + log_b[start + j] * _LOG2E)
+            for at in range(part * SLICE + filled, (part + 1) * SLICE):
+                b[at] = f4(_EMPTY)
+                far[at] = f4(1.0)
                 for k in range(d):
-                    square += (y[start + j, k] - c[k]) ** 2
-                if p == 2:
-                    cost = 0.5 * square
-                    for k in range(d):
-                        v[k, at] = f4((y[start + j, k] - t[k]) * to_bits)
-                else:
-                    cost = np.sqrt(square)
-                    far[at] = f4(cost)
-                    for k in range(d):
-                        v[k, at] = f4(y[start + j, k] - c[k])
-                b[at] = f4((g[start + j] + f_ref - cost) * to_bits + log_b[start + j] * LOG2E)
-        v0 = v[0]
-        v1 = v[1]
-        v2 = v[2]
-        largest = f4(0.0)
+                    v[k, at] = f4(0.0)
         for i in range(size):
             a_i = a[i]
             u0 = u[0, i]
             u1 = u[1, i]
             u2 = u[2, i]
+            v0 = v[0]
+            v1 = v[1]
+            v2 = v[2]
             s = f4(0.0)
+            if p == 2 and d == 3 and moments == 0 and peak.shape[0] == 0:
+                for j in range(length):
+                    s += _exp2(a_i + b[j] + u0 * v0[j] + u1 * v1[j] + u2 * v2[j])
+                total[0, i] += s
+                continue
             if p == 2:
-                if moments == 0 and d == 3:
-                    for j in range(BLOCK):
-                        s += exp2(a_i + b[j] + u0 * v0[j] + u1 * v1[j] + u2 * v2[j])
-                    total[0, i] += s
-                    largest = max(largest, s)
-                    continue
-                for j in range(BLOCK):
+                for j in range(length):
                     e[j] = a_i + b[j] + u0 * v0[j] + u1 * v1[j] + u2 * v2[j]
                 for k in range(3, d):
                     u_k = u[k, i]
                     v_k = v[k]
-                    for j in range(BLOCK):
+                    for j in range(length):
                         e[j] += u_k * v_k[j]
-                for j in range(BLOCK):
-                    e[j] = exp2(e[j])
+                for j in range(length):
+                    e[j] = _exp2(e[j])
             else:
                 uu_i = uu[i]
-                for j in range(BLOCK):
+                for j in range(length):
                     e[j] = uu_i - f4(2.0) * (u0 * v0[j] + u1 * v1[j] + u2 * v2[j])
                     apart[j] = (u0 - v0[j]) ** 2 + (u1 - v1[j]) ** 2 + (u2 - v2[j]) ** 2
                 for k in range(3, d):
                     u_k = u[k, i]
                     v_k = v[k]
-                    for j in range(BLOCK):
+                    for j in range(length):
                         e[j] -= f4(2.0) * u_k * v_k[j]
                         apart[j] += (u_k - v_k[j]) ** 2
-                for j in range(BLOCK):
+                for j in range(length):
                     apart[j] = np.sqrt(apart[j])
-                    e[j] = exp2(a_i + b[j] - e[j] / (apart[j] + far[j] + _TINY) * scale)
-            for j in range(BLOCK):
-                s += e[j]
-            total[0, i] += s
-            largest = max(largest, s)
+                    e[j] = _exp2(a_i + b[j] - e[j] / (apart[j] + far[j] + _TINY) * scale)
+            if peak.shape[0] > 0:
+                for chunk in range(length // BLOCK):
+                    s = f4(0.0)
+                    for j in range(chunk * BLOCK, (chunk + 1) * BLOCK):
+                        s += e[j]
+                    total[0, i] += s
+                    for part in range(piece + chunk * _PARTS, piece + min((chunk + 1) * _PARTS, together)):
+                        peak[part] = max(peak[part], s)
+            else:
+                for j in range(length):
+                    s += e[j]
+                total[0, i] += s
             if moments == 0:
                 continue
             if p == 1:
-                for j in range(BLOCK):
+                for j in range(length):
                     e[j] /= apart[j] + _TINY
                 for k in range(d):
                     u_k = u[k, i]
                     v_k = v[k]
                     s = f4(0.0)
-                    for j in range(BLOCK):
+                    for j in range(length):
                         s += e[j] * (u_k - v_k[j])
                     total[1 + k, i] += s
                 continue
+            if d == 3:
+                s0 = f4(0.0)
+                s1 = f4(0.0)
+                s2 = f4(0.0)
+                for j in range(length):
+                    s0 += e[j] * v0[j]
+                    s1 += e[j] * v1[j]
+                    s2 += e[j] * v2[j]
+                total[1, i] += s0
+                total[2, i] += s1
+                total[3, i] += s2
+                if moments == 2:
+                    s0 = f4(0.0)
+                    s1 = f4(0.0)
+                    s2 = f4(0.0)
+                    s3 = f4(0.0)
+                    s4 = f4(0.0)
+                    s5 = f4(0.0)
+                    for j in range(length):
+                        e0 = e[j] * v0[j]
+                        e1 = e[j] * v1[j]
+                        s0 += e0 * v0[j]
+                        s1 += e0 * v1[j]
+                        s2 += e1 * v1[j]
+                        s3 += e0 * v2[j]
+                        s4 += e1 * v2[j]
+                        s5 += e[j] * v2[j] * v2[j]
+                    total[4, i] += s0
+                    total[5, i] += s1
+                    total[6, i] += s2
+                    total[7, i] += s3
+                    total[8, i] += s4
+                    total[9, i] += s5
+                continue
+            row = 1 + d
             for k in range(d):
                 v_k = v[k]
                 s = f4(0.0)
-                for j in range(BLOCK):
-                    s += e[j] * v_k[j]
+                for j in range(length):
+                    apart[j] = e[j] * v_k[j]
+                    s += apart[j]
                 total[1 + k, i] += s
-            if moments == 2:
-                row = 1 + d
-                for k in range(d):
-                    v_k = v[k]
-                    for j in range(BLOCK):
-                        apart[j] = e[j] * v_k[j]
+                if moments == 2:
                     for q in range(k + 1):
                         v_q = v[q]
                         s = f4(0.0)
-                        for j in range(BLOCK):
+                        for j in range(length):
                             s += apart[j] * v_q[j]
                         total[row, i] += s
                         row += 1
-        for part in range(first_slice, first_slice + together):
-            peak[part] = max(peak[part], largest)
 
     for i in range(size):
         s = total[0, i]
@@ -226,7 +326,7 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
         if not 8e-25 < s < 1e24:
             out[at] = _softmin_row(x[at], y, g, log_b, active, eps, p, moments, image[at], jacobian[at])
             continue
-        out[at] = f[at] - eps * LN2 * np.log2(s)
+        out[at] = f[at] - eps * _LN2 * np.log2(s)
         if moments == 0:
             continue
         for k in range(d):
@@ -237,7 +337,7 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
             for k in range(d):
                 for q in range(k + 1):
                     covariance = total[row, i] / s - total[1 + k, i] / s * (total[1 + q, i] / s)
-                    jacobian[at, k, q] = covariance * (eps / (LOG2E * LOG2E))
+                    jacobian[at, k, q] = covariance * (eps / (_LOG2E * _LOG2E))
                     jacobian[at, q, k] = jacobian[at, k, q]
                     row += 1
     return True
