@@ -168,7 +168,7 @@ def references(found: list[Row]) -> list[str]:
     """Which reference was used for how many points, and how far it had converged."""
     words = {
         "dense": "otreg's dense float64 solver, marginal error asked for 1e-9",
-        "cells 0.15": "otreg in float64 with cells of 0.15 blur, marginal error asked for 1e-6",
+        "cells 0.15": "otreg with cells of 0.15 blur, marginal error asked for 1e-6",
         "cells 0.3": "otreg with cells of 0.3 blur, marginal error asked for 1e-5",
     }
     lines = []

@@ -105,7 +105,7 @@ class Reference(Otreg):
     EXACT: ClassVar = {"map_tolerance": 0.0, "max_iterations": 600}
     variants: ClassVar = {
         "dense": {"reduction": "dense", "tolerance": 1e-9, **EXACT},
-        "cells 0.15": {"tolerance": 1e-6, "cell": 0.15, "precision": "float64", **EXACT},
+        "cells 0.15": {"tolerance": 1e-6, "cell": 0.15, **EXACT},
         "cells 0.3": {"tolerance": 1e-5, "cell": 0.3, **EXACT},
     }
     warm_up_points: ClassVar[int] = 100  # its time does not matter
