@@ -119,6 +119,15 @@ class LinearModel(Model):
     def jacobian(self, points: Tensor) -> Tensor:
         return self.matrix.expand(len(as_points(points, self.dimension)), -1, -1)
 
+    def with_map(self, matrix: Tensor, offset: Tensor) -> Self:
+        """The model x -> matrix @ x + offset with this one's pivot; the matrix (d, d) must be one that the class allows."""
+        return replace(self, matrix=matrix, translation=offset - self.pivot + matrix @ self.pivot)
+
+    def after(self, matrix: Tensor, offset: Tensor) -> Self:
+        """The model that first applies x -> matrix @ x + offset, then this one."""
+        own, own_offset = self.linear()
+        return self.with_map(own @ matrix, own @ offset + own_offset)
+
     def inverse(self) -> Self:
         """The model of the same class that undoes this one. Raises ArgumentError for a singular matrix."""
         # y = M (x - p) + p + t turns into x = M^-1 (y - q) + q - t with the pivot q = p + t.

@@ -1,7 +1,7 @@
 """Registration: stages, optimisers, results."""
 
 from otreg.registration.register import register
-from otreg.registration.result import Registration, Stage, Step
+from otreg.registration.result import Registration, SearchReport, Stage, Step
 from otreg.registration.settings import RegistrationSettings
 
-__all__ = ["Registration", "RegistrationSettings", "Stage", "Step", "register"]
+__all__ = ["Registration", "RegistrationSettings", "SearchReport", "Stage", "Step", "register"]

@@ -69,7 +69,7 @@ def gauss_newton(
         if new is None:
             yield Progress(state, 0.0, Ending.NO_DESCENT)
             return
-        move = _rms(new.moved - state.moved, weights)
+        move = rms(new.moved - state.moved, weights)
         state = new
         ending = Ending.CONVERGED if move <= tolerance else None
         if ending is None and iteration == settings.iterations - 1:
@@ -94,7 +94,7 @@ def _shorten(
         part = 0.5**halving
         model = plain if part == 1 else state.model.fit(level.points, state.moved + part * full, weights)
         new = _accept(level, model, state)
-        if new is not None or part * _rms(full, weights) < tolerance:
+        if new is not None or part * rms(full, weights) < tolerance:
             return new
     return None
 
@@ -126,7 +126,7 @@ def torch_optimiser(name: str) -> Optimiser:
                 return
             model = start.with_parameters(theta.detach().clone())
             new = level.evaluate(model, state.transport.warm_start)
-            move = _rms(new.moved - state.moved, level.weights)
+            move = rms(new.moved - state.moved, level.weights)
             ending = Ending.CONVERGED if move <= tolerance else None
             if name == "lbfgs" and new.loss > state.loss + new.slack:
                 yield Progress(state, move, Ending.NO_DESCENT)
@@ -148,7 +148,7 @@ OPTIMISERS: dict[str, Optimiser] = {
 }
 
 
-def _rms(moves: torch.Tensor, weights: torch.Tensor) -> float:
+def rms(moves: torch.Tensor, weights: torch.Tensor) -> float:
     """Weighted root mean square length of (k, d) moves."""
     total = float(weights.sum())
     return math.sqrt(float((weights * moves.square().sum(1)).sum()) / total) if total > 0 else 0.0

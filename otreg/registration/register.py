@@ -1,4 +1,4 @@
-"""Registration: stages of models, each driven through a continuation of blurs from coarse to fine."""
+"""Registration: a start, then stages of models, each driven through a continuation of blurs from coarse to fine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import torch
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.models import Model, start_model
+from otreg.models.linear import LinearModel
+from otreg.registration.choice import choose
 from otreg.registration.levels import Evaluation, Level, TargetLevel
-from otreg.registration.optimisers import OPTIMISERS, Ending, Progress
-from otreg.registration.result import Registration, Stage, Step
-from otreg.registration.settings import RegistrationSettings
+from otreg.registration.optimisers import OPTIMISERS, Ending, Optimiser, Progress
+from otreg.registration.overlap import overlap_steps
+from otreg.registration.result import Registration, SearchReport, Stage, Step
+from otreg.registration.search import search
+from otreg.registration.settings import POSES, RegistrationSettings
 from otreg.transport import Sinkhorn
 from otreg.transport.annealing import blur_schedule
 
@@ -27,6 +31,10 @@ _REACH_OVER_BLUR = 3.0
 # When less of the source than this finds a partner at the coarsest blur, the shapes are apart (or of other size), and
 # the first level moves all mass to bring them together.
 _SMALLEST_SHARE = 0.3
+# From this blur on, and at the last one anyway, a pose follows the parts that overlap: closer, shapes tell them apart.
+_OVERLAP_BLUR = 0.04
+# Reach over blur where a pose follows them: the longer, the more it is pulled to the borders of the other shape.
+_OVERLAP_REACH = 2.0
 # Steps that a level typically takes, for the estimate of the time left.
 _TYPICAL_STEPS = 5
 
@@ -34,11 +42,18 @@ OnStep = Callable[[Step], None]
 
 
 def register(
-    source: Measure, target: Measure, settings: RegistrationSettings, *, on_step: OnStep | None = None
+    source: Measure,
+    target: Measure,
+    settings: RegistrationSettings,
+    *,
+    start: LinearModel | None = None,
+    on_step: OnStep | None = None,
 ) -> Registration:
     """The model that moves the source onto the target.
 
-    source, target: measures of one dimension on one device, in the target's frame. on_step: called after every step.
+    source, target: measures of one dimension on one device, in the target's frame. start: a linear map from which the
+    first model starts instead of what ``settings.init`` says; it may not be more general than that model.
+    on_step: called after every step.
     Not converging is a status of the result; raises ArgumentError for settings that cannot be met.
     """
     if source.dimension != target.dimension:
@@ -46,11 +61,14 @@ def register(
             f"source and target must have one dimension; got {source.dimension} and {target.dimension}."
         )
     run = _Run(source, target, settings, on_step)
-    model: Model | None = None
+    model: Model | None = start
+    found: SearchReport | None = None
     stages: list[Stage] = []
     for name in settings.models:
         model = _start(name, source, model, settings)
-        model, stage = run.stage(model, first=not stages)
+        if not stages and start is None:
+            model, found = run.first_pose(model)
+        model, stage = run.stage(model, first=not stages, coarsest=None if stages or found is None else found.blur)
         stages.append(stage)
     assert model is not None
     with torch.no_grad():
@@ -63,6 +81,7 @@ def register(
         converged=all(stage.converged for stage in stages) and transport.converged,
         status=_status(stages, transport.status, transport.converged),
         seconds=run.seconds,
+        search=found,
     )
 
 
@@ -84,18 +103,52 @@ class _Run:
         """Since the start."""
         return perf_counter() - self._started
 
-    def stage(self, model: Model, *, first: bool) -> tuple[Model, Stage]:
-        """Drive one model from the coarsest to the finest blur."""
+    def first_pose(self, model: Model) -> tuple[Model, SearchReport | None]:
+        """Where the first model starts, and what a search for it found."""
+        settings = self._settings
+        if settings.init == "centroid":
+            assert isinstance(model, LinearModel)
+            return model.after(torch.eye(model.dimension).to(model.matrix), self._target.mean - self._source.mean), None
+        if not settings.searches:
+            return model, None
+        assert isinstance(model, LinearModel)
+        started = self.seconds
+        found = search(self._source, self._target, model)
+        blurs = blur_schedule(max(found.blur, settings.blur), settings.blur, _BLUR_RATIO)
+        choice = choose(
+            found,
+            blurs,
+            lambda pose, blur: self._level(pose, blur, self._overlap_reach(blur) or _OVERLAP_REACH * blur),
+            settings,
+        )
+        report = SearchReport(
+            starts=found.starts,
+            blur=choice.blur,
+            reach=choice.reach,
+            score=choice.score,
+            runner_up=choice.runner_up,
+            degrees=choice.degrees,
+            ambiguous=choice.ambiguous,
+            from_given=choice.from_given,
+            seconds=self.seconds - started,
+        )
+        return choice.model, report
+
+    def stage(self, model: Model, *, first: bool, coarsest: float | None = None) -> tuple[Model, Stage]:
+        """Drive one model from the coarsest to the finest blur. coarsest: where a pose that was searched for starts."""
         settings = self._settings
         steps: list[Step] = []
         ending = Ending.CONVERGED
         state: Evaluation | None = None
-        for blur in self._blurs:
-            level, state = self._enter(model, blur, state, first=first and state is None)
+        blurs = self._blurs
+        if coarsest is not None:
+            blurs = blur_schedule(max(coarsest, settings.blur), settings.blur, _BLUR_RATIO)
+        for blur in blurs:
+            level, state = self._enter(model, blur, state, first=first and state is None and coarsest is None)
             tolerance = settings.tolerance
-            if blur != self._blurs[-1]:
+            if blur != blurs[-1]:
                 tolerance = max(tolerance, _COARSE_TOLERANCE * blur)
-            for k, progress in enumerate(OPTIMISERS[settings.optimizer](level, state, settings, tolerance), 1):
+            for k, progress in enumerate(self._optimiser(model, level)(level, state, settings, tolerance), 1):
                 state = progress.evaluation
                 share = 1.0 if progress.ending else k / (k + _TYPICAL_STEPS)
                 steps.append(self._step(model.name, len(steps) + 1, level, progress, share))
@@ -105,14 +158,16 @@ class _Run:
             model = state.model
             self._done += self._effort(blur)
         converged = ending in (Ending.CONVERGED, Ending.NO_DESCENT)
-        return model, Stage(model.name, tuple(self._blurs), tuple(steps), converged, ending.value)
+        return model, Stage(model.name, tuple(blurs), tuple(steps), converged, ending.value)
 
     def _enter(
         self, model: Model, blur: float, previous: Evaluation | None, *, first: bool
     ) -> tuple[Level, Evaluation]:
         """The problem at a blur, and the model's evaluation there, from the potentials of the blur before."""
         reach = self._settings.reach
-        if reach is not None and blur != self._blurs[-1]:
+        if self._follows_overlap(model, blur):
+            reach = self._overlap_reach(blur)
+        elif reach is not None and blur != self._blurs[-1]:
             reach = max(reach, _REACH_OVER_BLUR * blur)
         level = self._level(model, blur, reach)
         state = level.evaluate(model, None if previous is None else level.warm_start(previous.transport, model))
@@ -120,6 +175,20 @@ class _Run:
             level = self._level(model, blur, None)
             state = level.evaluate(model, None)
         return level, state
+
+    def _follows_overlap(self, model: Model, blur: float) -> bool:
+        """Whether a pose is to follow the parts that overlap, at this blur and with these settings."""
+        settings = self._settings
+        wanted = settings.reach is not None and settings.optimizer == "gauss-newton" and model.name in POSES
+        return wanted and (blur <= _OVERLAP_BLUR or blur == self._blurs[-1])
+
+    def _overlap_reach(self, blur: float) -> float | None:
+        reach = self._settings.reach
+        return reach if reach is None or blur == self._blurs[-1] else max(reach, _OVERLAP_REACH * blur)
+
+    def _optimiser(self, model: Model, level: Level) -> Optimiser:
+        follows = level.reach is not None and self._follows_overlap(model, level.blur)
+        return overlap_steps if follows else OPTIMISERS[self._settings.optimizer]
 
     def _level(self, model: Model, blur: float, reach: float | None) -> Level:
         if (blur, reach) not in self._targets:

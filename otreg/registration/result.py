@@ -41,8 +41,42 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class SearchReport:
+    """What a search for the start found; divergences in squared frame units, both at ``blur`` and ``reach``.
+
+    starts: poses that were tried; score: divergence of the pose that won; runner_up: of the best pose that is turned
+    from it by at least 20 degrees, and degrees: by how much; None when every other pose was far worse early on.
+    ambiguous: the two are as good as each other. from_given: the winner is where the start as given led.
+    """
+
+    starts: int
+    blur: float
+    reach: float
+    score: float
+    runner_up: float | None
+    degrees: float | None
+    ambiguous: bool
+    from_given: bool
+    seconds: float
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence when the answer is one of several, else none."""
+        if not self.ambiguous:
+            return ()
+        assert self.degrees is not None
+        return (
+            f"the pose is ambiguous: one turned by {self.degrees:.0f} degrees fits as well, as for symmetric shapes; "
+            "turn the source to about where it belongs and use --init none to choose",
+        )
+
+
+@dataclass(frozen=True)
 class Registration:
-    """A fitted model (frame units), the transport from the moved source to the target, and how it went."""
+    """A fitted model (frame units), the transport from the moved source to the target, and how it went.
+
+    search: None when the start was given or not searched for.
+    """
 
     model: Model
     transport: Transport
@@ -50,3 +84,4 @@ class Registration:
     converged: bool
     status: str
     seconds: float
+    search: SearchReport | None = None

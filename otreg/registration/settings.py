@@ -9,6 +9,9 @@ from typing import Literal
 from otreg.errors import ArgumentError
 
 Optimizer = Literal["gauss-newton", "lbfgs", "adam"]
+Init = Literal["auto", "search", "centroid", "none"]
+# Models that are poses: they can be searched for, and they follow the parts that overlap.
+POSES = ("rigid", "similarity")
 
 
 @dataclass(frozen=True)
@@ -19,6 +22,8 @@ class RegistrationSettings:
     reach: farthest distance at which mass is matched at the finest blur (larger at coarser ones); None matches all.
     iterations: most steps per stage and blur. tolerance: rms move of a step below which a blur is done.
     stiffness, control_points: of the spline.
+    init: where the first model starts. "search" tries all poses, "centroid" lays mean on mean, "none" takes the source
+    as it lies; "auto" searches when the first model is rigid or a similarity and nothing else is known.
     """
 
     models: tuple[str, ...] = ("rigid",)
@@ -31,12 +36,20 @@ class RegistrationSettings:
     reduction: str = "auto"
     stiffness: float = 3e-4
     control_points: int = 500
+    init: Init = "auto"
 
     def __post_init__(self) -> None:
         if not self.models:
             raise ArgumentError("models must name at least one model; got none.")
         if self.optimizer not in ("gauss-newton", "lbfgs", "adam"):
             raise ArgumentError(f"optimizer must be gauss-newton, lbfgs or adam; got '{self.optimizer}'.")
+        if self.init not in ("auto", "search", "centroid", "none"):
+            raise ArgumentError(f"init must be auto, search, centroid or none; got '{self.init}'.")
+        if self.init == "search" and self.models[0] not in POSES:
+            raise ArgumentError(
+                f"init 'search' finds a pose, so the first model must be rigid or similarity; got '{self.models[0]}'. "
+                "Put one of them before it, or use 'centroid' or 'none'."
+            )
         for name in ("blur", "reach"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
@@ -45,3 +58,8 @@ class RegistrationSettings:
             raise ArgumentError(f"iterations must be at least 1; got {self.iterations}.")
         if not self.tolerance > 0:
             raise ArgumentError(f"tolerance must be positive; got {self.tolerance}.")
+
+    @property
+    def searches(self) -> bool:
+        """Whether a registration without a given start searches for one."""
+        return self.init == "search" or (self.init == "auto" and self.models[0] in POSES)

@@ -1,0 +1,132 @@
+"""Which of the poses that a search found is the answer: the few best go down the blurs together until one is left.
+
+Coarse cells cannot tell poses apart whose difference is a detail, or that overlap in part. So the poses follow the
+shapes at the blurs of the registration, and at each blur those that are clearly worse than the best stop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from otreg.models.linear import LinearModel
+from otreg.registration.cover import angles
+from otreg.registration.levels import Level
+from otreg.registration.overlap import overlap_steps
+from otreg.registration.search import NOISE, OTHER_DEGREES, Found
+from otreg.registration.settings import RegistrationSettings
+
+# A pose goes on while its divergence is at most so many times that of the best one.
+_RATIO = 1.3
+# Divergences within this factor are as good as each other; what remains is left to the start as given, if it is one of
+# them, and reported.
+_EVEN = 1.1
+# Steps of a pose at a blur: it is near its place already.
+_STEPS = 8
+_TOLERANCE = 0.03
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The pose to go on from, and how it compares: divergences of the winner and of the best pose that is turned by
+    at least 20 degrees from it (degrees apart), at ``blur`` and ``reach``; None when there is no such pose."""
+
+    model: LinearModel
+    blur: float
+    reach: float
+    score: float
+    runner_up: float | None
+    degrees: float | None
+    ambiguous: bool
+    from_given: bool
+
+
+@dataclass(frozen=True)
+class _Entrant:
+    model: LinearModel
+    score: float
+    given: bool
+
+
+def choose(
+    found: Found, blurs: list[float], level: Callable[[LinearModel, float], Level], settings: RegistrationSettings
+) -> Choice:
+    """The best of the poses found, followed down the blurs as long as more than one may be the answer.
+
+    blurs: from coarse to fine; level: the problem at a blur for a model, with a finite reach.
+    """
+    entrants = [
+        _Entrant(model, score, index == found.given)
+        for index, (model, score) in enumerate(zip(found.models, found.scores, strict=True))
+    ]
+    choice = _compare(entrants, found.blur, found.reach)
+    entrants = _remaining(entrants, found.reach)
+    for blur in blurs:
+        if len(entrants) == 1:
+            break
+        entrants, reach = _follow(entrants, blur, level, settings)
+        choice = _compare(entrants, blur, reach)
+        entrants = _distinct(_remaining(entrants, reach))
+    return replace(choice, model=choice.model)
+
+
+def _follow(
+    entrants: list[_Entrant], blur: float, level: Callable[[LinearModel, float], Level], settings: RegistrationSettings
+) -> tuple[list[_Entrant], float]:
+    """The entrants after some steps at a blur, and its reach."""
+    moved, few = [], replace(settings, iterations=_STEPS)
+    for entrant in entrants:
+        problem = level(entrant.model, blur)
+        assert problem.reach is not None
+        state = problem.evaluate(entrant.model, None)
+        for progress in overlap_steps(problem, state, few, _TOLERANCE * blur):
+            state = progress.evaluation
+        assert isinstance(state.model, LinearModel)
+        moved.append(_Entrant(state.model, state.transport.value, entrant.given))
+    return moved, problem.reach
+
+
+def _compare(entrants: list[_Entrant], blur: float, reach: float) -> Choice:
+    """The best entrant, or the given one if it is as good, beside the best of those that are turned from it."""
+    best = min(entrants, key=lambda entrant: entrant.score)
+    even = _even(best.score, reach)
+    winner = next((entrant for entrant in entrants if entrant.given and entrant.score <= even), best)
+    others = [entrant for entrant in entrants if _apart(entrant, winner) > OTHER_DEGREES]
+    rival = min(others, key=lambda entrant: entrant.score, default=None)
+    return Choice(
+        model=winner.model,
+        blur=blur,
+        reach=reach,
+        score=winner.score,
+        runner_up=None if rival is None else rival.score,
+        degrees=None if rival is None else _apart(rival, winner),
+        ambiguous=rival is not None and rival.score <= even,
+        from_given=winner.given,
+    )
+
+
+def _remaining(entrants: list[_Entrant], reach: float) -> list[_Entrant]:
+    """Those whose score is not clearly worse than the best, best first."""
+    best = min(entrant.score for entrant in entrants)
+    limit = max(_RATIO * best, best + NOISE * reach**2)
+    return sorted((entrant for entrant in entrants if entrant.score <= limit), key=lambda entrant: entrant.score)
+
+
+def _distinct(entrants: list[_Entrant]) -> list[_Entrant]:
+    """The best of each group that came to the same pose; it counts as given if one of them is."""
+    kept: list[_Entrant] = []
+    for entrant in entrants:
+        same = next((k for k, other in enumerate(kept) if _apart(entrant, other) < 1.0), None)
+        if same is None:
+            kept.append(entrant)
+        elif entrant.given:
+            kept[same] = replace(kept[same], given=True)
+    return kept
+
+
+def _even(score: float, reach: float) -> float:
+    return max(_EVEN * score, score + NOISE * reach**2)
+
+
+def _apart(one: _Entrant, other: _Entrant) -> float:
+    return float(angles(one.model.matrix, other.model.matrix))

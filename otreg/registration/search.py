@@ -1,0 +1,167 @@
+"""Where to start: a search over all poses, so that a source may come in any orientation and at any place.
+
+Rotations that cover all of them, the principal axes and the pose as given are scored by the divergence of a few hundred
+cells with a long reach; the promising ones follow it, at smaller and smaller blurs and in smaller and smaller numbers.
+A pose is dropped when its divergence is well above the best one, never because a number is full of its own neighbours:
+of poses that are nearly the same only the best goes on. Nothing here is random.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from otreg.measures import Measure
+from otreg.models.linear import LinearModel
+from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells
+from otreg.registration.cover import angles, cover, principal_rotations
+
+# Rotations of the cover; the nearest is at most about 25 degrees (in the plane 3) away, within what a step follows.
+_COVER = {2: 64, 3: 512}
+
+
+@dataclass(frozen=True)
+class _Round:
+    """Cells per shape, blur and reach over the shape's radius, steps, and who starts: the poses whose score is at most
+    ``ratio`` times the best of the round before, ``most`` of them."""
+
+    cells: int
+    blur: float
+    reach: float
+    steps: int
+    ratio: float
+    most: int
+
+
+# The radius is the root mean square distance from the mean, about a quarter of the diagonal. Real scans that overlap by
+# two thirds score up to 1.8 times as much as the best wrong pose in the first round, and less than it in the third.
+_ROUNDS = (
+    _Round(cells=130, blur=0.3, reach=1.0, steps=0, ratio=math.inf, most=10_000),
+    _Round(cells=400, blur=0.15, reach=0.3, steps=4, ratio=2.5, most=64),
+    _Round(cells=800, blur=0.08, reach=0.16, steps=2, ratio=1.6, most=20),
+    _Round(cells=800, blur=0.08, reach=0.16, steps=3, ratio=1.3, most=4),
+)
+# Scores closer than this share of the squared reach, which is what a pose without any partner scores, are one: another
+# sampling of the shapes changes them by as much.
+NOISE = 0.005
+# Poses are one when they differ by less than this angle (degrees) and shift (over the radius).
+_SAME_TURN, _SAME_SHIFT = 12.0, 0.3
+# Another pose is another answer, not a neighbour, from this angle on.
+OTHER_DEGREES = 20.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """The poses that are worth a registration.
+
+    models: best first; scores: their divergences on coarse cells, in squared frame units; given: index of the model
+    that the start as given led to; blur, reach: what the scores compared; starts: how many poses were tried.
+    """
+
+    models: tuple[LinearModel, ...]
+    scores: tuple[float, ...]
+    given: int
+    blur: float
+    reach: float
+    starts: int
+
+
+def search(source: Measure, target: Measure, start: LinearModel) -> Found:
+    """The best poses of a source against a target, from everywhere and from ``start``, a rigid or similarity model."""
+    scale = start.name == "similarity"
+    source, target = (
+        Measure(m.points.detach().cpu().double(), m.weights.detach().cpu().double()) for m in (source, target)
+    )
+    normal = _Normalised(source, target, scale=scale)
+    poses = _starts(normal, start)
+    given, scores, reach, tried = 0, torch.empty(0), 0.0, len(poses)
+    for k, stage in enumerate(_ROUNDS):
+        if k > 0:
+            kept = _worth_a_step(poses, scores, stage, given=given, reach=reach, radius=normal.radius)
+            poses, given = poses[kept], int((kept == given).nonzero()[0, 0])
+        reach = stage.reach * normal.radius
+        problem = CoarseProblem(
+            coarse_cells(normal.source, stage.cells),
+            coarse_cells(normal.target, stage.cells),
+            blur=stage.blur * normal.radius,
+            reach=reach,
+            scale=scale,
+        )
+        poses, scores = problem.refine(poses, steps=stage.steps)
+    order = scores.argsort(stable=True)
+    return Found(
+        models=tuple(normal.model(start, poses, int(index)) for index in order),
+        scores=tuple(float(score) for score in scores[order]),
+        given=int((order == given).nonzero()[0, 0]),
+        blur=_ROUNDS[-1].blur * normal.radius,
+        reach=reach,
+        starts=tried,
+    )
+
+
+class _Normalised:
+    """Both measures about their means, the source scaled to the target's size for a similarity."""
+
+    def __init__(self, source: Measure, target: Measure, *, scale: bool) -> None:
+        self._mean, self._target_mean = source.mean, target.mean
+        radii = [_radius(source), _radius(target)]
+        self._factor = radii[1] / radii[0] if scale and min(radii) > 0 else 1.0
+        self.source = Measure((source.points - self._mean) * self._factor, source.weights)
+        self.target = Measure(target.points - self._target_mean, target.weights)
+        self.radius = min(radii[0] * self._factor, radii[1]) or max(radii) or 1.0
+
+    def pose(self, model: LinearModel) -> Poses:
+        """A model as a pose of these measures."""
+        matrix, offset = model.linear()
+        return Poses(
+            matrix[None].cpu() / self._factor, (matrix.cpu() @ self._mean + offset.cpu() - self._target_mean)[None]
+        )
+
+    def model(self, start: LinearModel, poses: Poses, index: int) -> LinearModel:
+        """A pose as a model of the class of ``start``, with a rotation to the last bit."""
+        matrix, offset = poses.matrix[index].double(), poses.offset[index].double()
+        u, singular, vt = torch.linalg.svd(matrix)
+        rotation = u @ vt
+        size = self._factor * (float(singular.mean()) if start.name == "similarity" else 1.0)
+        matrix = size * rotation
+        offset = offset + self._target_mean - matrix @ self._mean
+        return start.with_map(matrix.to(start.device), offset.to(start.device))
+
+
+def _radius(measure: Measure) -> float:
+    spread = (measure.points - measure.mean).square().sum(1)
+    return float(((measure.weights * spread).sum() / measure.mass).sqrt())
+
+
+def _starts(normal: _Normalised, start: LinearModel) -> Poses:
+    """As given (first), as given but with the means on each other, principal axes on each other, and the cover."""
+    d = start.dimension
+    given = normal.pose(start)
+    turned = torch.cat(
+        [given.matrix, principal_rotations(_covariance(normal.source), _covariance(normal.target)), cover(d, _COVER[d])]
+    )
+    return Poses.join([given, Poses(turned, torch.zeros(len(turned), d, dtype=turned.dtype))])
+
+
+def _covariance(measure: Measure) -> torch.Tensor:
+    return measure.points.T @ (measure.weights[:, None] * measure.points) / measure.mass
+
+
+def _worth_a_step(
+    poses: Poses, scores: torch.Tensor, stage: _Round, *, given: int, reach: float, radius: float
+) -> torch.Tensor:
+    """Indices of the poses that go on: with a good score, no two of them alike, and always the one as given."""
+    best = float(scores.min())
+    limit = max(stage.ratio * best, best + NOISE * reach**2)
+    kept: list[int] = []
+    for index in scores.argsort(stable=True).tolist():
+        if len(kept) == stage.most or float(scores[index]) > limit:
+            break
+        others = torch.tensor(kept, dtype=torch.int64)
+        turned = angles(poses.matrix[others], poses.matrix[index]) > _SAME_TURN
+        shifted = (poses.offset[others] - poses.offset[index]).norm(dim=1) > _SAME_SHIFT * radius
+        if bool((turned | shifted).all()):
+            kept.append(index)
+    return torch.tensor(kept if given in kept else [*kept, given])
