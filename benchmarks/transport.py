@@ -37,7 +37,8 @@ ROOT = Path(__file__).resolve().parent.parent
 HERE = Path(__file__).resolve().parent
 CURVE_POINTS = 10_000  # up to here all variants run, for error against time
 ROUNDS = 3
-FAST = 0.1  # of the limit
+AGAIN = 0.25  # of the limit: a tool that took so long in all its turns gets no further one
+FAST = 0.1  # of the limit: a tool that is slower does not show its other variants
 REFERENCE_LIMIT = 120  # seconds
 BLURS = (0.01, 0.05)
 
@@ -207,7 +208,7 @@ def why_not(run: Run, name: str, case: Case) -> str | None:
 
 
 def take_turns(run: Run, case: Case, children: dict[str, Child]) -> None:
-    """Round after round, each tool solves once with each of its variants; fast ones more often than slow ones."""
+    """Round after round, each tool solves once with each of its variants, until it has taken long enough."""
     best: dict[tuple[str, str], dict[str, Any]] = {}
     for _ in range(ROUNDS):
         for name in list(children):
@@ -216,7 +217,7 @@ def take_turns(run: Run, case: Case, children: dict[str, Child]) -> None:
                 row = best.get((name, variant))
                 if k > 0 and not (case.curve and is_fast(best.get((name, first)), run.options.limit)):
                     continue
-                if row is not None and not is_fast(row, run.options.limit):
+                if row is not None and not sum(row["times"]) < AGAIN * run.options.limit:
                     continue
                 found = children[name].solve(variant, run.options.limit)
                 best[name, variant] = better(row, found)
@@ -235,7 +236,7 @@ def take_turns(run: Run, case: Case, children: dict[str, Child]) -> None:
 
 def better(row: dict[str, Any] | None, found: dict[str, Any]) -> dict[str, Any]:
     """The faster of two solves, with the times of all, and the largest memory: a later one reuses what was freed."""
-    if row is None:
+    if row is None or "seconds" not in row:
         return found | {"times": [found["seconds"]] if "seconds" in found else []}
     if "seconds" not in found:
         return row
@@ -245,7 +246,7 @@ def better(row: dict[str, Any] | None, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_fast(row: dict[str, Any] | None, limit: float) -> bool:
-    """Whether a tool gets further turns, and its variants are tried: a long run hardly gains from another one."""
+    """Whether a tool is fast enough for its other variants to be tried, which are slower."""
     return row is not None and row.get("seconds", math.inf) < FAST * limit
 
 
