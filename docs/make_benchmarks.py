@@ -178,7 +178,7 @@ def references(found: list[Row]) -> list[str]:
         if not own:
             continue
         counts = ", ".join(f"{count:,}" for count in sorted({row["points"] for row in own}))
-        reached = f"reached at most {max(row['marginal_error'] for row in done):.0e}" if done else "never finished"
+        reached = f"reached {max(row['marginal_error'] for row in done):.0e} at worst" if done else "never finished"
         missing = f"; {len(own) - len(done)} of {len(own)} did not finish" if len(done) < len(own) else ""
         lines.append(f"* with {counts} points: {sentence} ({reached}{missing})")
     return lines
