@@ -18,8 +18,9 @@ import click
 
 import otreg
 from otreg.errors import OtregError
+from otreg_cli.interrupt import INTERRUPTED, Interruptible
 
-USAGE, INPUT, RESOURCES, BUG, INTERRUPTED = 2, 3, 5, 70, 130
+USAGE, INPUT, RESOURCES, BUG = 2, 3, 5, 70
 
 # Command -> its module (which holds a click command called ``command``) and its line in `otreg --help`.
 COMMANDS = {
@@ -90,12 +91,14 @@ def run(arguments: Sequence[str]) -> int:
         # What libraries say to programmers is no business of the user; otreg's own warnings do not come this way.
         warnings.simplefilter("ignore")
     state = {"debug": False}
+    interruptible = Interruptible()
     try:
-        # Not cli.main(): click would answer some exceptions itself, with exit codes of its own.
-        with cli.make_context("otreg", list(arguments), obj=state) as context:
-            cli.invoke(context)
-        if sys.stdout is not None:  # it is None when the shell has closed it
-            sys.stdout.flush()
+        with interruptible:
+            # Not cli.main(): click would answer some exceptions itself, with exit codes of its own.
+            with cli.make_context("otreg", list(arguments), obj=state) as context:
+                cli.invoke(context)
+            if sys.stdout is not None:  # it is None when the shell has closed it
+                sys.stdout.flush()
         code = 0
     except click.exceptions.Exit as answered:  # --help and --version
         code = answered.exit_code
@@ -106,7 +109,9 @@ def run(arguments: Sequence[str]) -> int:
     except click.exceptions.NoArgsIsHelpError as question:
         click.echo(question.format_message(), err=True)
         return USAGE
-    except BaseException as failure:
+    except BaseException as caught:
+        # Libraries turn an interrupt into errors of their own.
+        failure = KeyboardInterrupt() if interruptible.happened else caught
         if isinstance(failure, SystemExit | GeneratorExit):
             raise
         if state["debug"]:

@@ -92,8 +92,14 @@ def write_npy(shape: Shape, path: Path) -> None:
     array = shape.points
     if isinstance(shape.native, NumpyNative):
         array = _restored(shape, shape.native.arrays[""], shape.native.axes)
+    header = np.lib.format.header_data_from_array_1_0(array)
     with path.open("wb") as file:
-        np.lib.format.write_array(file, array, allow_pickle=False)
+        try:
+            np.lib.format.write_array_header_1_0(file, header)
+        except ValueError:  # more fields than a short header holds
+            np.lib.format.write_array_header_2_0(file, header)
+        # Not by NumPy, which says nothing of a full disk but two numbers.
+        file.write(array.tobytes("F" if header["fortran_order"] else "C"))
 
 
 def write_npz(shape: Shape, path: Path) -> None:

@@ -200,8 +200,10 @@ def _new_columns(shape: Shape, native: PlyNative, element: Element) -> dict[str,
         raise OutputFileError("a PLY shape that was read must be written with its own number of points and coordinates")
     stored = np.stack([native.vertices.scalars[a.name] for a in axes], axis=1).astype(np.float64)
     if not np.array_equal(stored, shape.points):
+        # Floats are judged by all axes together: once is enough.
+        floats = {t: storage_dtype(shape.points, np.dtype(t)) for t in {a.type for a in axes} if t[0] == "f"}
         for k, axis in enumerate(axes):
-            dtype = storage_dtype(shape.points, np.dtype(axis.type), axis=k)
+            dtype = floats.get(axis.type) or storage_dtype(shape.points, np.dtype(axis.type), axis=k)
             new[axis.name] = shape.points[:, k].astype(dtype)
     for name, values in shape.point_data.items():
         old = native.vertices.scalars.get(name)

@@ -1,0 +1,157 @@
+"""Ctrl-C at any moment: exit code 130, one line, nothing half written; and what else may end a command early."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from otreg.io import read_shape, write_shape
+from otreg.shapes import Shape
+from otreg_cli.main import run
+
+# What the installed script does, with a sign that otreg's own code has begun: before it, Python itself answers signals.
+COMMAND = (
+    "import os, sys\nimport otreg_cli.start as start\nos.write(1, b'begun\\n')\n"
+    "sys.argv = ['otreg', *sys.argv[1:]]\nstart.main()"
+)
+
+
+def listening() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # jobs in the background are born deaf to it
+
+
+def interrupted(arguments: list[str], seconds: float) -> tuple[int, str, str]:
+    """Exit code and texts of a command that gets Ctrl-C so long after it has begun."""
+    with subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listening,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "begun\n"
+        time.sleep(seconds)
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=60)
+    return child.returncode, out, err
+
+
+@pytest.mark.slow
+def test_an_interrupt_at_any_moment_is_one_line_and_leaves_no_file(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    choose = random.Random(0)
+    moments = [
+        0.0,
+        0.01,
+        0.02,
+        *(choose.uniform(0, 0.1) for _ in range(12)),
+        *(choose.uniform(0.1, 4) for _ in range(10)),
+    ]
+    for k, moment in enumerate(moments):
+        out = tmp_path / f"out{k}"
+        flags = ["--blur", "0.5%", "--tolerance", "1e-12", "--iterations", "100000", "--optimizer", "adam", "-q"]
+        code, text, error = interrupted(["register", *map(str, pair), "-d", str(out), *flags], moment)
+        assert (code, text, error) == (130, "", "otreg: error: interrupted\n"), moment
+        assert not out.exists() or list(out.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_an_interrupt_while_files_are_converted_leaves_a_whole_file_or_none(tmp_path: Path) -> None:
+    n = 300_000
+    write_shape(Shape(np.random.default_rng(0).normal(size=(n, 3))), tmp_path / "a.npy")
+    choose = random.Random(1)
+    ended = []
+    for k in range(15):
+        out = tmp_path / f"b{k}.ply"
+        code, _, error = interrupted(["convert", str(tmp_path / "a.npy"), str(out)], choose.uniform(0, 0.5))
+        ended.append(code)
+        # When Python has let go of its handlers, at the very end, the system ends the process: a shell says 130, too.
+        assert (code, error) in ((0, ""), (130, "otreg: error: interrupted\n"), (-signal.SIGINT, ""))
+        assert code == 130 or out.exists()
+        if out.exists():
+            assert len(read_shape(out).points) == n
+    left = [name for name in os.listdir(tmp_path) if name.startswith(".")]
+    assert left == [] and 130 in ended
+
+
+def test_an_interrupt_that_a_library_turns_into_its_own_error_is_still_one(monkeypatch, capsys, pair) -> None:
+    def read(*_: object, **__: object) -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(1)
+        except KeyboardInterrupt:
+            raise ImportError("cannot import name 'x'") from None
+
+    monkeypatch.setattr("otreg.jobs.reading.read_shape", read)
+    assert run(["info", str(pair[0])]) == 130
+    assert capsys.readouterr().err == "otreg: error: interrupted\n"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ignored_interrupts_stay_ignored(pair) -> None:
+    code = (
+        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nimport otreg_cli.start\n"
+        "from otreg_cli.main import run\nfrom unittest import mock\nimport os\n"
+        "import otreg.jobs.info as info\nreal = info.describe\n"
+        "def describe(shape):\n    os.kill(os.getpid(), signal.SIGINT)\n    return real(shape)\n"
+        f"info.describe = describe\nraise SystemExit(run(['info', {str(pair[0])!r}]))"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "") and "ply" in ended.stdout
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_an_output_that_is_the_input_under_another_name_is_refused(otreg_here, tmp_path, link) -> None:
+    write_shape(Shape(np.eye(3)), tmp_path / "a.ply")
+    if link == "hard":
+        os.link(tmp_path / "a.ply", tmp_path / "b.ply")
+    else:
+        (tmp_path / "b.ply").symlink_to(tmp_path / "a.ply")
+    before = (tmp_path / "a.ply").read_bytes()
+    answer = otreg_here("convert", tmp_path / "a.ply", tmp_path / "b.ply", "--overwrite")
+    assert answer.returncode == 3 and "also an input" in answer.stderr
+    assert (tmp_path / "a.ply").read_bytes() == before
+
+
+def test_missing_folders_are_made_and_files_in_their_place_are_not(otreg_here, tmp_path) -> None:
+    write_shape(Shape(np.eye(3)), tmp_path / "a.ply")
+    assert otreg_here("convert", tmp_path / "a.ply", tmp_path / "x" / "y" / "b.npy").returncode == 0
+    assert np.array_equal(np.load(tmp_path / "x" / "y" / "b.npy"), np.eye(3))
+    answer = otreg_here("convert", tmp_path / "a.ply", tmp_path / "a.ply" / "b.npy")
+    assert answer.returncode == 3 and answer.stderr.count("\n") == 1
+
+
+def test_of_two_commands_with_one_output_one_wins_and_the_other_says_so(tmp_path) -> None:
+    for k in range(2):
+        write_shape(Shape(np.full((50_000, 3), float(k + 1))), tmp_path / f"{k}.npy")
+    main = [sys.executable, "-c", "from otreg_cli.main import main; main()", "convert"]
+    children = [
+        subprocess.Popen(
+            [*main, str(tmp_path / f"{k}.npy"), str(tmp_path / "out.ply")], stderr=subprocess.PIPE, text=True
+        )
+        for k in range(2)
+    ]
+    errors = [child.communicate(timeout=60)[1] for child in children]
+    codes = [child.returncode for child in children]
+    assert sorted(codes) == [0, 3]
+    assert "exists already" in errors[codes.index(3)]
+    assert (read_shape(tmp_path / "out.ply").points == codes.index(0) + 1).all()
+
+
+def test_a_full_disk_is_exit_code_3(tmp_path) -> None:
+    write_shape(Shape(np.random.default_rng(0).normal(size=(5000, 3))), tmp_path / "a.npy")
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        "from otreg_cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "convert", str(tmp_path / "a.npy"), str(tmp_path / "a.ply")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 3
+    assert ended.stderr == f"otreg: error: {tmp_path / 'a.ply'}: could not be written: File too large\n"
+    assert sorted(os.listdir(tmp_path)) == ["a.npy"]
