@@ -1,0 +1,110 @@
+"""The pyramid of :mod:`.pyramid` in plain PyTorch, for measures on any device and with features.
+
+The same grid, the same Hilbert order and the same rule for levels as the compiled one; with features the grid lies in the
+joint space of positions and features, so that opposite sheets of a thin shape stay apart. Sums over cells are
+segmented sums over sorted points: unlike sums by index they come out the same on every run, on a GPU, too.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from otreg.measures import Measure
+from otreg.transport.pyramid import Cloud, Pyramid, single_level
+
+# The rules of the compiled pyramid, with its numbers (a test compares the levels): a level has at most this share of the
+# points below it, two more bits order the points inside the finest cells, and the coarsest level is about one block.
+_WORTHWHILE = 0.7
+_EXTRA_BITS = 2
+_SMALLEST_LEVEL = 64
+# Bits of an axis, and of a code, which must not reach the sign.
+_AXIS_BITS = 20
+_CODE_BITS = 62
+# With fewer bits an axis the cells would be too coarse to be of use: the points themselves then.
+_FEWEST_BITS = 5
+
+
+def build_pyramid_on_device(measure: Measure, finest_cell: float) -> Pyramid:
+    """Levels of cells with edges ``finest_cell * 2^k`` above the points, on the device of the measure.
+
+    For positions of dimension 1 to 3, with or without features; others get a single level, the points in their order.
+    A code holds 62 bits, so with many features the finest cells may be coarser than asked for.
+    """
+    points = measure.coordinates.detach().double()
+    d = points.shape[1]  # coordinates, features included
+    most_bits = min(_AXIS_BITS, _CODE_BITS // d)
+    if measure.dimension > 3 or most_bits < _FEWEST_BITS:
+        return single_level(measure)
+    weights = measure.weights.detach().double()
+    low = points.amin(0)
+    span = float((points.amax(0) - low).max())
+
+    cells_across = max(span / finest_cell, 1.0)
+    bits = min(math.ceil(math.log2(cells_across + 1)) + _EXTRA_BITS, most_bits)
+    grid = max(finest_cell / 2**_EXTRA_BITS, span / (2**bits - 1) if span > 0 else 0.0)
+    cells = ((points - low) / grid).clamp(0, 2**bits - 1).long()
+    codes, order = torch.sort(hilbert_codes(cells, bits), stable=True)
+
+    levels: list[Cloud] = []
+    points, weights, cell = points[order], weights[order], 0.0
+    for shift in range(_EXTRA_BITS, bits + 1):
+        parents = _runs(codes >> (d * shift))
+        count = int(parents[-1]) + 1
+        if count > _WORTHWHILE * len(points):
+            continue
+        centroids, masses = _merge(points, weights, parents)
+        levels.append(Cloud(points, weights, cell, parents))
+        first = torch.searchsorted(parents, torch.arange(count, device=parents.device))
+        points, weights, cell, codes = centroids, masses, grid * 2**shift, codes[first]
+        if count <= _SMALLEST_LEVEL:
+            break
+    levels.append(Cloud(points, weights, cell, None))
+    return Pyramid(tuple(levels), order)
+
+
+def hilbert_codes(cells: torch.Tensor, bits: int) -> torch.Tensor:
+    """(n,) place of every grid cell along the Hilbert curve (Skilling 2004), in any dimension.
+
+    cells: (n, D) integers from 0 to 2^bits - 1, with D * bits <= 62. Dropping D bits of a code gives that of the cell
+    twice as large.
+    """
+    axes = list(cells.unbind(1))
+    d = len(axes)
+    for bit in range(bits - 1, 0, -1):  # inverse undo of excess work
+        low_bits = (1 << bit) - 1
+        for k in range(d):
+            is_set = (axes[k] >> bit) & 1 == 1
+            swapped = (axes[0] ^ axes[k]) & low_bits
+            axes[0] = axes[0] ^ torch.where(is_set, low_bits, swapped)
+            if k > 0:
+                axes[k] = torch.where(is_set, axes[k], axes[k] ^ swapped)
+    for k in range(1, d):  # Gray encode
+        axes[k] = axes[k] ^ axes[k - 1]
+    flips = torch.zeros_like(axes[0])
+    for bit in range(bits - 1, 0, -1):
+        flips = torch.where((axes[-1] >> bit) & 1 == 1, flips ^ ((1 << bit) - 1), flips)
+    codes = torch.zeros_like(axes[0])
+    for bit in range(bits - 1, -1, -1):  # interleave, the first axis on top
+        for axis in axes:
+            codes = (codes << 1) | (((axis ^ flips) >> bit) & 1)
+    return codes
+
+
+def _runs(sorted_codes: torch.Tensor) -> torch.Tensor:
+    """(n,) number of the run of equal codes that each belongs to."""
+    starts = torch.zeros_like(sorted_codes)
+    starts[1:] = sorted_codes[1:] != sorted_codes[:-1]
+    return starts.cumsum(0)
+
+
+def _merge(points: torch.Tensor, weights: torch.Tensor, parents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Centroids (cells, D) and masses (cells,) of runs of points; a cell without mass gets the plain mean."""
+    sizes = torch.bincount(parents)
+    columns = torch.cat([weights[:, None], weights[:, None] * points, points], 1)
+    sums = torch.segment_reduce(columns, "sum", lengths=sizes)
+    masses = sums[:, 0]
+    d = points.shape[1]
+    weighted, plain = sums[:, 1 : 1 + d] / masses[:, None], sums[:, 1 + d :] / sizes[:, None]
+    return torch.where(masses[:, None] > 0, weighted, plain), masses
