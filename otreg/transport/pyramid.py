@@ -12,10 +12,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from otreg.measures import Measure
 from otreg.transport import pyramid_kernels as kernels
+
+Integers = npt.NDArray[np.int64]
 
 # A level of cells is worth its name when it has at most this share of the points below it.
 _WORTHWHILE = 0.7
@@ -29,7 +32,7 @@ _SMALLEST_LEVEL = 64
 class Cloud:
     """Weighted points of one level, in an order in which neighbours in memory are neighbours in space.
 
-    points: (n, d) float64; weights: (n,) float64; cell: edge of the cells, 0 for the measure's own points;
+    points: (n, D) float64, positions (padded to three coordinates by some reductions) and features; weights: (n,) float64; cell: edge of the cells, 0 for the measure's own points;
     parents: (n,) index of each point's cell in the next coarser level, None at the coarsest.
     """
 
@@ -91,15 +94,16 @@ def single_level(measure: Measure) -> Pyramid:
 def build_pyramid(measure: Measure, finest_cell: float) -> Pyramid:
     """Levels of cells with edges ``finest_cell * 2^k`` above the points, for measures of dimension 1 to 3 on the CPU.
 
-    Points are padded to three coordinates. A level that would merge next to nothing is left out, so small measures
-    keep their points.
+    Points are padded to three coordinates, features follow. Cells are cubes in the space of positions and features, so
+    that near points with other features stay apart. A level that would merge next to nothing is left out, so small
+    measures keep their points.
     """
-    points = measure.points.detach().double().cpu().numpy()
+    points = np.ascontiguousarray(measure.points.detach().double().cpu().numpy())
     n, d = points.shape  # points, dimension
     if d < 3:
         points = np.concatenate([points, np.zeros((n, 3 - d))], 1)
     weights = measure.weights.detach().double().cpu().numpy()
-    low, high = points.min(0), points.max(0)
+    low, high = kernels.bounding_box(points)
     span = float((high - low).max())
 
     extra = _EXTRA_BITS
@@ -109,22 +113,93 @@ def build_pyramid(measure: Measure, finest_cell: float) -> Pyramid:
         bits = kernels.MAX_BITS
     # finest_cell is extra bits above the finest grid, unless the grid had to be coarser than that
     grid = max(finest_cell / 2**extra, span / (2**bits - 1) if span > 0 else 0.0)
-    codes = kernels.hilbert_codes(np.ascontiguousarray(points), low, grid, bits)
-    order = np.argsort(codes)
+    codes = kernels.hilbert_codes(points, low, grid, bits)
+    bins: Bins | None = None
+    if measure.features is not None:
+        features = measure.features.detach().double().cpu().numpy()
+        points = np.concatenate([points, features], 1)
+        bins = Bins.of(features, grid * 2**extra)
+    order = _sorting(codes, bins)
     codes = codes[order]
+    points, weights = kernels.gather(points, weights, order)
 
     levels: list[Cloud] = []
-    points, weights, cell = points[order], weights[order], 0.0
+    cell = 0.0
+    bins = None if bins is None else bins.take(order)
     for shift in range(extra, bits + 1):
-        starts = kernels.cells_of_codes(codes, 3 * shift)
+        if bins is None:
+            again, keys = None, codes
+        else:
+            # Cells of other features move together where their bins merge, so the order is another one.
+            bins = bins if shift == extra else bins.coarser()
+            again = _sorting(codes >> 3 * shift, bins)
+            keys = bins.joined(codes >> 3 * shift, again) << 3 * shift
+        starts = kernels.cells_of_codes(keys, 3 * shift)
         count = len(starts) - 1
         if count > _WORTHWHILE * len(points):
             continue
-        centroids, masses, parents = kernels.merge_cells(points, weights, starts)
+        if again is None:
+            first = starts[:-1]
+            centroids, masses, parents = kernels.merge_cells(points, weights, starts)
+        else:
+            first = again[starts[:-1]]
+            centroids, masses, joined = kernels.merge_cells(points[again], weights[again], starts)
+            parents = np.empty_like(joined)
+            parents[again] = joined
         levels.append(Cloud(torch.from_numpy(points), torch.from_numpy(weights), cell, torch.from_numpy(parents)))
         points, weights, cell = centroids, masses, grid * 2**shift
-        codes = codes[starts[:-1]]
+        codes = codes[first]
+        bins = None if bins is None else bins.take(first)
         if count <= _SMALLEST_LEVEL:
             break
     levels.append(Cloud(torch.from_numpy(points), torch.from_numpy(weights), cell, None))
     return Pyramid(tuple(levels), torch.from_numpy(order))
+
+
+@dataclass(frozen=True)
+class Bins:
+    """Which cube of a grid in feature space each point lies in.
+
+    corners: (u, k) integer corners of the cubes that occur; member: (n,) the cube of each point. Halving the corners gives
+    the cubes of a grid twice as coarse.
+    """
+
+    corners: Integers
+    member: Integers
+
+    @staticmethod
+    def of(features: npt.NDArray[np.float64], cell: float) -> Bins:
+        """The cubes with edges ``cell`` that features (n, k) lie in."""
+        corners = np.floor((features - features.min(0)) / cell)
+        return Bins._unique(np.minimum(corners, 2.0**62).astype(np.int64), np.arange(len(features)))
+
+    def coarser(self) -> Bins:
+        """The same on a grid twice as coarse."""
+        return Bins._unique(self.corners >> 1, self.member)
+
+    def take(self, points: Integers) -> Bins:
+        """Those of some of the points."""
+        return Bins(self.corners, self.member[points])
+
+    def joined(self, codes: Integers, order: Integers) -> Integers:
+        """Ascending numbers for sorted (cube, code), equal where both are."""
+        member, codes = self.member[order], codes[order]
+        new = np.ones(len(codes), dtype=bool)
+        new[1:] = (member[1:] != member[:-1]) | (codes[1:] != codes[:-1])
+        return np.cumsum(new)
+
+    @staticmethod
+    def _unique(corners: Integers, member: Integers) -> Bins:
+        corners, index = np.unique(corners, axis=0, return_inverse=True)
+        return Bins(corners, index.reshape(-1)[member])
+
+
+def _sorting(codes: Integers, bins: Bins | None) -> Integers:
+    """The order of the points: by cube in feature space, then along the curve."""
+    if bins is not None:
+        return np.lexsort((codes, bins.member))
+    # Sorting numbers that end in the index is several times faster than argsort, where code and index fit in one.
+    index_bits = max(len(codes) - 1, 1).bit_length()
+    if len(codes) == 0 or int(codes.max()).bit_length() + index_bits > 63:
+        return np.argsort(codes, kind="stable")
+    return np.sort((codes << index_bits) | np.arange(len(codes))) & ((1 << index_bits) - 1)

@@ -1,4 +1,4 @@
-"""Compiled loops of the pyramid: Hilbert codes, and cells (centroid, mass) from sorted codes."""
+"""Compiled loops of the pyramid: Hilbert codes, cells (centroid, mass) from sorted codes, and Taylor expansions in cells."""
 
 from __future__ import annotations
 
@@ -79,40 +79,83 @@ def cells_of_codes(codes, shift):
     return starts[: count + 1].copy()
 
 
+@njit(parallel=True, cache=True)
+def bounding_box(points):
+    """Lowest and highest value of each of three coordinates."""
+    parts = 64
+    n = points.shape[0]
+    low = np.full((parts, 3), np.inf)
+    high = np.full((parts, 3), -np.inf)
+    for part in prange(parts):
+        for i in range(part * n // parts, (part + 1) * n // parts):
+            for k in range(3):
+                low[part, k] = min(low[part, k], points[i, k])
+                high[part, k] = max(high[part, k], points[i, k])
+    for part in range(1, parts):
+        for k in range(3):
+            low[0, k] = min(low[0, k], low[part, k])
+            high[0, k] = max(high[0, k], high[part, k])
+    return low[0], high[0]
+
+
+@njit(parallel=True, cache=True)
+def gather(points, weights, order):
+    """points (n, D) and weights (n,) in another order."""
+    n, d = points.shape
+    out = np.empty((n, d))
+    mass = np.empty(n)
+    for i in prange(n):
+        for k in range(d):
+            out[i, k] = points[order[i], k]
+        mass[i] = weights[order[i]]
+    return out, mass
+
+
 @njit(parallel=True, error_model="numpy", cache=True)
 def merge_cells(points, weights, starts):
-    """Centroid, mass and the parent index of every member, for cells given by offsets into sorted points."""
+    """Centroid, mass and the parent index of every member, for cells given by offsets into sorted points (n, D)."""
     count = starts.shape[0] - 1
-    centroids = np.empty((count, 3))
+    d = points.shape[1]
+    centroids = np.empty((count, d))
     masses = np.empty(count)
     parents = np.empty(points.shape[0], dtype=np.int64)
     for cell in prange(count):
-        mass = 0.0
-        s0 = 0.0
-        s1 = 0.0
-        s2 = 0.0
-        m0 = 0.0
-        m1 = 0.0
-        m2 = 0.0
         first = starts[cell]
         last = starts[cell + 1]
+        mass = 0.0
         for i in range(first, last):
             parents[i] = cell
-            w = weights[i]
-            mass += w
-            s0 += w * points[i, 0]
-            s1 += w * points[i, 1]
-            s2 += w * points[i, 2]
-            m0 += points[i, 0]
-            m1 += points[i, 1]
-            m2 += points[i, 2]
+            mass += weights[i]
         masses[cell] = mass
-        if mass > 0.0:
-            centroids[cell, 0] = s0 / mass
-            centroids[cell, 1] = s1 / mass
-            centroids[cell, 2] = s2 / mass
-        else:  # a cell without mass still has a place, so that its points have potentials
-            centroids[cell, 0] = m0 / (last - first)
-            centroids[cell, 1] = m1 / (last - first)
-            centroids[cell, 2] = m2 / (last - first)
+        for k in range(d):
+            weighted = 0.0
+            plain = 0.0
+            for i in range(first, last):
+                weighted += weights[i] * points[i, k]
+                plain += points[i, k]
+            # A cell without mass still has a place, so that its points have potentials.
+            centroids[cell, k] = weighted / mass if mass > 0.0 else plain / (last - first)
     return centroids, masses, parents
+
+
+@njit(parallel=True, cache=True)
+def expand(points, parents, centres, values, image, jacobian):
+    """Values (n,) and images (n, D) of a potential at points, to second order around the centres of their cells.
+
+    points (n, D), parents (n,); centres (m, D), values (m,), image (m, D), jacobian (m, D, D) of the cells.
+    """
+    n, d = points.shape
+    out = np.empty(n)
+    out_image = np.empty((n, d))
+    for i in prange(n):
+        cell = parents[i]
+        total = values[cell]
+        for k in range(d):
+            step = points[i, k] - centres[cell, k]
+            turned = 0.0
+            for q in range(d):
+                turned += jacobian[cell, k, q] * (points[i, q] - centres[cell, q])
+            out_image[i, k] = image[cell, k] + turned
+            total += (centres[cell, k] - image[cell, k] + (step - turned) / 2) * step
+        out[i] = total
+    return out, out_image

@@ -140,3 +140,8 @@ def gaussian(mean: np.ndarray, cov: np.ndarray, n: int) -> Measure:
     z = np.stack(np.meshgrid(*[axis] * d, indexing="ij"), -1).reshape(-1, d)
     weights = np.exp(-np.square(z).sum(1) / 2)
     return measure(z @ sqrtm(cov) + mean, weights / weights.sum())
+
+
+def rms(vectors: Tensor) -> float:
+    """Root mean square length of vectors (n, d)."""
+    return float(vectors.square().sum(1).mean().sqrt())

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from otreg.transport.certificate import Bounds, Plan, dual_value, rounded_value, shrinking_factors
 from otreg.transport.pyramid import Cloud
-from otreg.transport.relaxation import Relaxation
+from otreg.transport.relaxation import Relaxation, best_shift
 from tests.transport.generators import CPU, DENSE, cloud, dense_plan, entropic_cost, measure, moved, sphere
 
 REACHES = st.sampled_from([None, 0.3, 2.0])
@@ -72,7 +72,7 @@ def test_any_potentials_bound_the_cost_from_both_sides(seed, noise):
     assert rows.max() <= 1 and columns.max() <= 1
     scaled = stored * rows[:, None] * columns[None]
     bounds = Bounds(
-        dual_value(plan, Relaxation(None)), rounded_value(plan, rows, columns, scaled.sum(1), scaled.sum(0))
+        dual_value(plan, (Relaxation(None), Relaxation(None))), rounded_value(plan, rows, columns, scaled.sum(1), scaled.sum(0))
     )
     exact = entropic_cost(a, b, eps)
     assert bounds.lower <= exact + 1e-10
@@ -117,18 +117,24 @@ def test_the_price_of_a_marginal_is_rho_times_its_divergence():
     assert float(Relaxation(None).marginal_price(p, a)) == 0
 
 
-def test_the_best_shift_makes_the_dual_stationary_along_constants():
-    relaxed = Relaxation(0.3)
+@pytest.mark.parametrize("rhos", [(0.3, 0.3), (0.3, 1.7), (0.3, None), (None, 0.3)])
+def test_the_best_shift_makes_the_dual_stationary_along_constants(rhos):
+    source, target = sides = Relaxation(rhos[0]), Relaxation(rhos[1])
     a, b = cloud(20, 2, 3), cloud(15, 2, 4, mass=2.5)
     f, g = a.points[:, 0], b.points[:, 1] - 0.4
-    shift = relaxed.best_shift(f, g, a.weights, b.weights)
+    shift = best_shift(f, g, a.weights, b.weights, sides)
 
     def dual(s: torch.Tensor) -> float:
-        return float(a.weights @ relaxed.conjugate(f + s) + b.weights @ relaxed.conjugate(g - s))
+        return float(a.weights @ source.conjugate(f + s) + b.weights @ target.conjugate(g - s))
 
     assert dual(shift) > max(dual(shift + 0.01), dual(shift - 0.01), dual(0 * shift))
-    assert (dual(shift + 1e-4) - dual(shift - 1e-4)) / 2e-4 == pytest.approx(0, abs=1e-8)
-    assert Relaxation(None).best_shift(f, g, a.weights, b.weights) == 0
+    assert (dual(shift + 1e-4) - dual(shift - 1e-4)) / 2e-4 == pytest.approx(0, abs=1e-7)
+
+
+def test_a_balanced_dual_has_no_best_constant():
+    a, b = cloud(20, 2, 3), cloud(15, 2, 4)
+    balanced = Relaxation(None), Relaxation(None)
+    assert best_shift(a.points[:, 0], b.points[:, 1], a.weights, b.weights, balanced) == 0
 
 
 def test_two_diracs_have_an_interval_of_one_point():

@@ -140,7 +140,7 @@ def test_a_warm_start_is_carried_to_other_points(backend):
     a, b = sphere(400, 9), moved(sphere(350, 10), [0.1, 0.0, 0.0])
     sinkhorn = Sinkhorn(blur=0.1, reduction=backend.name, tolerance=1e-4)
     finer = sphere(300, 11), moved(sphere(280, 12), [0.1, 0.0, 0.0])
-    start = sinkhorn(a, b).warm_start_at(finer[0].points, finer[1].points)
+    start = sinkhorn(a, b).warm_start_at(*finer)
     cold, warm = sinkhorn(*finer), sinkhorn(*finer, warm_start=start)
     assert warm.iterations < cold.iterations
     assert warm.value == pytest.approx(cold.value, abs=warm.error + cold.error + backend.slack(0.1))

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from numba import njit
 
 from otreg.transport.pyramid import build_pyramid
-from otreg.transport.reductions import cpu_kernels as kernels
-from otreg.transport.reductions.base import Potential
+from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.cpu import CpuCoupling, CpuReduction
+from otreg.transport.reductions.cpu_blocks import BLOCK, SLICE
+from otreg.transport.reductions.cpu_search import drop_weak_blocks
+from otreg.transport.reductions.cpu_softmin import _exp2
 from otreg.transport.reductions.dense import DenseCoupling
 from tests.transport.generators import CPU, cloud, dense_plan, moved, sphere
 
@@ -29,10 +31,10 @@ def coupled(seed: int, diagonals: float, blur: float, flat: bool):
     eps = blur**2
     dense = DenseCoupling(x, y, eps)
     nothing = Potential(torch.zeros_like(x.weights), x.points)
-    f = dense.rows(torch.zeros_like(y.weights), nothing, moments=True)
+    f = dense.rows(torch.zeros_like(y.weights), nothing, moments=1)
     for _ in range(3):
-        g = dense.columns(f.values, Potential(torch.zeros_like(y.weights), y.points), moments=True)
-        f = dense.rows(g.values, f, moments=True)
+        g = dense.columns(f.values, Potential(torch.zeros_like(y.weights), y.points), moments=1)
+        f = dense.rows(g.values, f, moments=1)
     return x, y, f, g, eps, dense_plan(x, y, f.values, g.values, eps) / x.weights[:, None]
 
 
@@ -48,10 +50,10 @@ PROBLEMS = {
 @settings(max_examples=15)
 def test_a_slice_that_is_left_out_holds_less_than_the_threshold(seed, diagonals, blur, flat):
     x, y, f, g, eps, share = coupled(seed, diagonals, blur, flat)
-    coupling = CpuReduction().couple(x, y, f, g, eps=eps, damping=1.0, cut=CUT)
+    coupling = CpuReduction().couple(x, y, f, g, Temperature(2, eps, 1.0, 1.0, CUT))
     kept, lost = kept_and_lost(coupling, share.numpy())
     for i, j in zip(*np.nonzero(~kept), strict=True):
-        rows, columns = (slice(size * k, size * k + size) for k, size in ((i, kernels.BLOCK), (j, kernels.SLICE)))
+        rows, columns = (slice(size * k, size * k + size) for k, size in ((i, BLOCK), (j, SLICE)))
         assert share[rows, columns].sum(1).max() <= math.exp(-CUT) * (1 + 1e-9)
     # The stated bound on what is lost, averaged over the rows by mass, is one.
     assert float(x.weights @ torch.from_numpy(lost)) / float(x.weights.sum()) <= coupling.dropped * (1 + 1e-9) + 1e-15
@@ -62,10 +64,10 @@ def kept_and_lost(coupling: CpuCoupling, share: np.ndarray) -> tuple[np.ndarray,
     """(row blocks, column slices) whether each is summed, and (n,) what each row loses in the others."""
     starts, active = coupling._rows._starts, coupling._rows._active
     n, m = share.shape
-    kept = np.zeros((len(starts) - 1, -(-m // kernels.SLICE)), dtype=bool)
+    kept = np.zeros((len(starts) - 1, -(-m // SLICE)), dtype=bool)
     for i in range(len(kept)):
         kept[i, active[starts[i] : starts[i + 1]]] = True
-    mask = kept.repeat(kernels.BLOCK, 0)[:n].repeat(kernels.SLICE, 1)[:, :m]
+    mask = kept.repeat(BLOCK, 0)[:n].repeat(SLICE, 1)[:, :m]
     return kept, (share * ~mask).sum(1)
 
 
@@ -87,23 +89,23 @@ def test_truncation_leaves_out_far_pairs_of_a_larger_problem():
 def test_sums_over_active_blocks_agree_with_all_pairs(seed, diagonals, blur, flat):
     x, y, f, g, eps, _ = coupled(seed, diagonals, blur, flat)
     guess = Potential(f.values + 0.5 * eps, f.image)
-    coupling = CpuReduction().couple(x, y, guess, g, eps=eps, damping=1.0, cut=CUT)
-    exact, fast = DenseCoupling(x, y, eps).rows(g.values, f, moments=True), coupling.rows(g.values, guess, moments=True)
+    coupling = CpuReduction().couple(x, y, guess, g, Temperature(2, eps, 1.0, 1.0, CUT))
+    exact, fast = DenseCoupling(x, y, eps).rows(g.values, f, moments=1), coupling.rows(g.values, guess, moments=1)
     assert (fast.values - exact.values).abs().max() <= 2e-3 * eps
     assert (fast.image - exact.image).abs().max() <= 2e-3
-    back = DenseCoupling(x, y, eps).columns(f.values, g, moments=True), coupling.columns(f.values, g, moments=True)
+    back = DenseCoupling(x, y, eps).columns(f.values, g, moments=1), coupling.columns(f.values, g, moments=1)
     assert (back[0].values - back[1].values).abs().max() <= 2e-3 * eps
     assert (back[0].image - back[1].image).abs().max() <= 2e-3
 
 
 def test_blocks_measured_to_be_empty_are_skipped_without_a_trace():
     x, y, f, g, eps, _ = coupled(2, 0.2, 0.05, False)
-    coupling = CpuReduction().couple(x, y, f, g, eps=eps, damping=1.0, cut=CUT)
+    coupling = CpuReduction().couple(x, y, f, g, Temperature(2, eps, 1.0, 1.0, CUT))
     before = len(coupling._rows._active)
-    first = coupling.rows(g.values, f, moments=True)
-    coupling.columns(f.values, g, moments=True)
+    first = coupling.rows(g.values, f, moments=1)
+    coupling.columns(f.values, g, moments=1)
     coupling.settle()
-    second = coupling.rows(g.values, f, moments=True)
+    second = coupling.rows(g.values, f, moments=1)
     assert len(coupling._rows._active) < before
     assert (first.values - second.values).abs().max() <= 1e-4 * eps
     assert (first.image - second.image).abs().max() <= 1e-4
@@ -112,9 +114,9 @@ def test_blocks_measured_to_be_empty_are_skipped_without_a_trace():
 @pytest.mark.parametrize("off", [-100.0, -30.0, 30.0, 100.0])
 def test_a_bad_guess_is_repaired_row_by_row(off):
     x, y, f, g, eps, _ = coupled(3, 0.2, 0.1, False)
-    coupling = CpuReduction().couple(x, y, f, g, eps=eps, damping=1.0, cut=CUT)
-    good = coupling.rows(g.values, f, moments=True)
-    bad = coupling.rows(g.values, Potential(f.values + off * eps, f.image), moments=True)
+    coupling = CpuReduction().couple(x, y, f, g, Temperature(2, eps, 1.0, 1.0, CUT))
+    good = coupling.rows(g.values, f, moments=1)
+    bad = coupling.rows(g.values, Potential(f.values + off * eps, f.image), moments=1)
     assert (bad.values - good.values).abs().max() <= 1e-3 * eps
     assert (bad.image - good.image).abs().max() <= 1e-3
 
@@ -122,7 +124,7 @@ def test_a_bad_guess_is_repaired_row_by_row(off):
 def test_weak_blocks_go_and_every_row_keeps_its_strongest():
     starts, columns = np.array([0, 3, 5]), np.array([4, 7, 9, 1, 2], dtype=np.int32)
     peak = np.array([0.5, 1e-9, 0.2, 1e-12, 1e-10], dtype=np.float32)
-    new_starts, kept = kernels.drop_weak_blocks(starts, columns, peak, 1e-6)
+    new_starts, kept = drop_weak_blocks(starts, columns, peak, 1e-6)
     assert new_starts.tolist() == [0, 2, 3]
     assert kept.tolist() == [4, 9, 2]
 
@@ -130,7 +132,7 @@ def test_weak_blocks_go_and_every_row_keeps_its_strongest():
 @njit
 def _powers(x, out):
     for i in range(x.shape[0]):
-        out[i] = kernels._exp2(x[i])
+        out[i] = _exp2(x[i])
 
 
 def test_powers_of_two_are_accurate_to_single_precision():

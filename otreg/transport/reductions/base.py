@@ -14,6 +14,7 @@ import torch
 
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid
+from otreg.transport.pyramid_kernels import expand
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,18 @@ class Potential:
         """The extension from the cells of ``cloud`` to the points of the finer level ``children``."""
         assert children.parents is not None
         parent = children.parents
+        if self.jacobian is not None and parent.device.type == "cpu":
+            return self._expanded_in_cells(cloud, children, parent)
         return self.map(lambda values: values[parent]).extended(cloud.points[parent], children.points)
+
+    def _expanded_in_cells(self, cloud: Cloud, children: Cloud, parent: torch.Tensor) -> Potential:
+        """The same as ``extended``, compiled: a pass over millions of points instead of eight."""
+        assert self.jacobian is not None
+        arrays = (children.points, parent, cloud.points, self.values, self.image, self.jacobian)
+        values, image = expand(*(array.contiguous().numpy() for array in arrays))
+        # The Jacobian is worth its memory only where further levels follow.
+        jacobian = self.jacobian[parent] if children.cell > 0 else None
+        return Potential(torch.from_numpy(values), torch.from_numpy(image), jacobian)
 
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Potential:
         """Values and derivatives, each through ``change`` along the first axis: another order, another level."""
