@@ -139,19 +139,23 @@ def test_features_are_further_coordinates():
             assert torch.allclose(split.displacement, joint.displacement[:, :2], atol=1e-8)
 
 
-def sheet(height: float, n: int, seed: int) -> torch.Tensor:
+def sheet(height: float, across: int, seed: int) -> torch.Tensor:
+    """One random point in each of across x across squares."""
     rng = torch.Generator().manual_seed(seed)
-    flat = torch.rand(n, 2, dtype=torch.float64, generator=rng)
-    return torch.cat([flat, torch.full((n, 1), height, dtype=torch.float64)], 1)
+    axis = torch.arange(across, dtype=torch.float64)
+    corners = torch.cartesian_prod(axis, axis)
+    flat = (corners + torch.rand(corners.shape, dtype=torch.float64, generator=rng)) / across
+    return torch.cat([flat, torch.full((across**2, 1), height, dtype=torch.float64)], 1)
 
 
 @pytest.mark.parametrize("kind", ["normals", "labels"])
 def test_opposite_sheets_of_a_thin_shape_do_not_match(kind):
-    thickness, slide, n = 0.02, 0.08, 1500
+    thickness, slide, across = 0.02, 0.08, 40
+    n = across**2
     # The lower sheet slides one way, the upper one the other way.
     shift = slide * torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)
-    source = torch.cat([sheet(0.0, n, 1), sheet(thickness, n, 2)])
-    target = torch.cat([sheet(0.0, n, 3) + shift, sheet(thickness, n, 4) - shift])
+    source = torch.cat([sheet(0.0, across, 1), sheet(thickness, across, 2)])
+    target = torch.cat([sheet(0.0, across, 3) + shift, sheet(thickness, across, 4) - shift])
     side = torch.arange(2 * n) // n
     normals = torch.zeros(2 * n, 3, dtype=torch.float64)
     normals[:, 2] = 2.0 * side - 1
