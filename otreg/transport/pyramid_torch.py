@@ -1,7 +1,7 @@
 """The pyramid of :mod:`.pyramid` in plain PyTorch, for measures on any device and with features.
 
-The same grid, the same Hilbert order and the same rule for levels as the compiled one; with features the grid lies in the
-joint space of positions and features, so that opposite sheets of a thin shape stay apart. Sums over cells are
+The same grid, the same Hilbert order and the same rule for levels as the compiled one; with features the grid lies in
+the joint space of positions and features, so that opposite sheets of a thin shape stay apart. Sums over cells are
 segmented sums over sorted points: unlike sums by index they come out the same on every run, on a GPU, too.
 """
 
@@ -14,8 +14,9 @@ import torch
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid, single_level
 
-# The rules of the compiled pyramid, with its numbers (a test compares the levels): a level has at most this share of the
-# points below it, two more bits order the points inside the finest cells, and the coarsest level is about one block.
+# The rules of the compiled pyramid, with its numbers (a test compares the levels): a level has at most this share of
+# the points below it, two more bits order the points inside the finest cells, and the coarsest level is about one
+# block.
 _WORTHWHILE = 0.7
 _EXTRA_BITS = 2
 _SMALLEST_LEVEL = 64
