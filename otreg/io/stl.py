@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otreg.errors import FormatError, OutputFileError
-from otreg.io.numbers import storage_dtype
+from otreg.io.numbers import as_text, storage_dtype
 from otreg.io.source import read_bytes
 from otreg.io.text_lines import TextLines, numbers_of
 from otreg.shapes import CellBlock, Shape
@@ -56,7 +56,11 @@ def read_stl(path: Path) -> Shape:
 
 
 def write_stl(shape: Shape, path: Path) -> None:
-    """Writes triangles as STL: in its own layout if it came from an STL file, else as binary. Normals are renewed."""
+    """Writes triangles as STL: in its own layout if it came from an STL file, else as binary. Normals are renewed.
+
+    Far from the origin, where the floats of a binary file would move the shape, it becomes a text file; OutputFileError
+    if the triangles have attributes, which text has no place for.
+    """
     native = shape.native if isinstance(shape.native, StlNative) else StlNative()
     corners = shape.points.reshape(-1, 3, 3)
     if native.text is not None and native.rows is not None and native.normal_rows is not None:
@@ -71,6 +75,11 @@ def write_stl(shape: Shape, path: Path) -> None:
     if len(records) != len(corners):
         raise OutputFileError("an STL shape that was read must be written with its own number of points")
     if native.records is None or not np.array_equal(records["corners"].astype(np.float64), corners):
+        if storage_dtype(shape.points, np.dtype(np.float32)) != np.float32:
+            if records["attribute"].any():
+                raise OutputFileError("binary STL has single precision, too little so far from the origin; write .ply")
+            path.write_bytes(_text(corners))
+            return
         records["corners"] = corners
         records["normal"] = _normals(corners)
     head = native.head or (b"binary STL".ljust(80) + len(records).to_bytes(4, "little"))
@@ -129,6 +138,15 @@ def _points_of_text(text: TextLines, rows: npt.NDArray[np.int64]) -> npt.NDArray
 def _soup(points: npt.NDArray[np.float64], native: StlNative) -> Shape:
     triangles = np.arange(len(points), dtype=np.int64).reshape(-1, 3)
     return Shape(points=points, cells=(CellBlock("triangle", triangles),), native=native)
+
+
+def _text(corners: npt.NDArray[np.float64]) -> bytes:
+    """A text file with every digit of the coordinates."""
+    numbers = np.concatenate([_normals(corners)[:, None], corners], axis=1)
+    rows = iter(as_text(numbers.reshape(-1)))
+    facet = "facet normal {} {} {}\nouter loop\nvertex {} {} {}\nvertex {} {} {}\nvertex {} {} {}\nendloop\nendfacet\n"
+    body = "".join(facet.format(*(next(rows) for _ in range(12))) for _ in range(len(corners)))
+    return f"solid shape\n{body}endsolid shape\n".encode()
 
 
 def _normals(corners: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -404,3 +404,19 @@ def test_bad_vtk_is_named(tmp_path: Path, data: bytes, words: str) -> None:
     with pytest.raises(FormatError) as caught:
         read_shape(save(tmp_path, data, "a.vtk"))
     assert words in str(caught.value)
+
+
+def test_binary_stl_far_from_the_origin_becomes_text_or_is_refused(tmp_path: Path) -> None:
+    corners = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32).astype(float)
+    write_shape(Shape(corners, (CellBlock("triangle", np.arange(6).reshape(2, 3)),)), tmp_path / "a.stl")
+    shape = read_shape(tmp_path / "a.stl")
+    far = shape.points + [512_345.678901, 5_123_456.789012, 431.256789]
+    write_shape(shape.with_points(far), tmp_path / "b.stl")
+    again = read_shape(tmp_path / "b.stl")
+    assert np.array_equal(again.points, far) and len(again.cells[0]) == 2
+    data = bytearray((tmp_path / "a.stl").read_bytes())
+    data[-2:] = b"\x01\x02"  # the colour of the last triangle
+    (tmp_path / "c.stl").write_bytes(data)
+    with pytest.raises(OutputFileError, match="single precision, too little so far from the origin"):
+        write_shape(read_shape(tmp_path / "c.stl").with_points(far), tmp_path / "d.stl")
+    assert not (tmp_path / "d.stl").exists()
