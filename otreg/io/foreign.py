@@ -12,6 +12,7 @@ import re
 import zipfile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +27,7 @@ from otreg.shapes import CELL_SIZES, CellBlock, Shape
 __all__ = ["read_las", "read_meshio", "read_nifti", "read_pyvista", "read_scene"]
 
 Array = npt.NDArray[Any]
+ENCODING = re.compile(rb"<\?xml[^>]*?\sencoding\s*=\s*[\"']([^\"']*)")
 DECLARATION = re.compile(rb"<!\s*(DOCTYPE|ENTITY)", re.IGNORECASE)
 # Cells of higher order, as the corners that come first in them, and what remains of them.
 LINEAR = {"line3": "line", "triangle6": "triangle", "triangle7": "triangle", "quad8": "quad", "quad9": "quad"}
@@ -88,6 +90,8 @@ def read_meshio(path: Path, format: str) -> Shape:
 
     if format in ("vtu", "xdmf"):
         _check_xml(path.read_bytes())
+    elif format == "med":
+        _check_hdf(path)
     mesh = meshio.read(path, file_format=format)
     blocks: list[CellBlock] = []
     kept: list[int] = []
@@ -152,27 +156,60 @@ def _merged(blocks: list[CellBlock]) -> CellBlock | None:
 
 
 def _check_archive(data: bytes) -> None:
-    """Raises FormatError for a zip archive that unpacks to absurd size, or whose XML declares entities."""
+    """Raises FormatError for a zip archive that unpacks to absurd size, or whose XML is not safe to parse."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         claimed = sum(member.file_size for member in archive.infolist())
         if claimed > max(SMALL, LARGEST_RATIO * len(data)):
             raise FormatError(f"claims to unpack {len(data)} bytes to {claimed}; this is not a shape")
         for member in archive.infolist():
             if member.filename.lower().endswith((".model", ".xml", ".rels")):
-                with archive.open(member) as stream:
-                    _check_declarations(stream.read(1 << 16))
+                _check_declarations(archive.read(member))
 
 
 def _check_xml(data: bytes) -> None:
-    """Raises FormatError for XML that declares entities (they can grow without end), or that refers to other files."""
-    _check_declarations(data[: 1 << 20])
-    if re.search(rb"Format\s*=\s*[\"'](HDF|Binary)[\"']", data[: 1 << 24]) and b"<Xdmf" in data[:4096]:
-        raise FormatError("refers to data in another file, which is not followed; save it as .vtu")
-    if b"<VTKFile" not in data[: 1 << 16] and b"<Xdmf" not in data[: 1 << 16]:
+    """Raises FormatError for XML that is not a VTK or XDMF file, not safe to parse, or refers to other files."""
+    _check_declarations(data)
+    if b"<Xdmf" in data[: 1 << 16]:
+        # Parsed, because an attribute can be spelt in many ways; without entities that is safe.
+        for item in ElementTree.fromstring(data).iter():
+            if item.get("Format", "XML").strip().upper() != "XML" or item.tag.lower().endswith("include"):
+                raise FormatError("refers to data in another file, which is not followed; save it as .vtu")
+    elif b"<VTKFile" not in data[: 1 << 16]:
         raise FormatError("is not a VTK or XDMF file")
 
 
+def _check_hdf(path: Path) -> None:
+    """Raises FormatError for an HDF5 file that refers to other files: by links, or for the values of a dataset."""
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        groups, seen = [file["/"]], set()
+        while groups:
+            group = groups.pop()
+            address = h5py.h5o.get_info(group.id).addr
+            if address in seen:
+                continue
+            seen.add(address)
+            for name in group:
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise FormatError("holds links, which may lead to other files and are not followed; copy the data")
+                item = group[name]
+                if isinstance(item, h5py.Group):
+                    groups.append(item)
+                elif isinstance(item, h5py.Dataset) and (item.external or item.is_virtual):
+                    raise FormatError("refers to data in another file, which is not followed; copy the data into it")
+
+
 def _check_declarations(data: bytes) -> None:
+    """Raises FormatError for XML that declares entities: they grow without end, or stand for other files.
+
+    Looked for as bytes, which only finds them in encodings that agree with ASCII; others are refused.
+    """
+    if not data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<") or b"\0" in data[:64]:
+        raise FormatError("is not XML in UTF-8")
+    encoding = ENCODING.match(data.removeprefix(b"\xef\xbb\xbf").lstrip())
+    if encoding is not None and encoding.group(1).lower() not in (b"utf-8", b"us-ascii", b"ascii", b"iso-8859-1"):
+        raise FormatError(f"is XML in {encoding.group(1)[:40].decode('latin-1')}; save it as UTF-8")
     if DECLARATION.search(data):
         raise FormatError("declares a document type or entities, which a shape does not need; it is not read")
 

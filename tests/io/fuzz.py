@@ -122,7 +122,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     ),
 }
 EXTENSIONS = {"table": ".csv", "fcsv": ".fcsv", "gltf": ".gltf", "gmsh": ".msh", "medit": ".mesh", "xdmf": ".xdmf"}
-EXTENSIONS |= {"nifti": ".nii", "las": ".laz", "3mf": ".3mf", **WRITTEN}
+EXTENSIONS |= {"med": ".med", "nifti": ".nii", "las": ".laz", "3mf": ".3mf", **WRITTEN}
 
 
 def corpus(folder: Path) -> dict[str, list[bytes]]:
@@ -142,6 +142,7 @@ def corpus(folder: Path) -> dict[str, list[bytes]]:
 
 def _of_others(folder: Path) -> dict[str, list[bytes]]:
     import laspy
+    import meshio
     import nibabel
     import trimesh
 
@@ -158,7 +159,13 @@ def _of_others(folder: Path) -> dict[str, list[bytes]]:
     box = trimesh.creation.box()
     (folder / "box.3mf").write_bytes(box.export(file_type="3mf"))
     (folder / "box.glb").write_bytes(box.export(file_type="glb"))
-    names = {"nifti": ("mask.nii", "mask.nii.gz"), "las": ("scan.las", "scan.laz"), "3mf": ("box.3mf",)}
+    meshio.write(folder / "mesh.med", meshio.Mesh(np.eye(3), [("triangle", np.array([[0, 1, 2]]))]))
+    names = {
+        "med": ("mesh.med",),
+        "nifti": ("mask.nii", "mask.nii.gz"),
+        "las": ("scan.las", "scan.laz"),
+        "3mf": ("box.3mf",),
+    }
     files = {kind: [(folder / name).read_bytes() for name in listed] for kind, listed in names.items()}
     files["gltf"] = [(folder / "box.glb").read_bytes(), TEXTS["gltf"][0].encode()]
     return files

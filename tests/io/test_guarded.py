@@ -5,6 +5,8 @@ import struct
 import zipfile
 from pathlib import Path
 
+import h5py
+import meshio
 import numpy as np
 import pytest
 
@@ -158,6 +160,62 @@ def test_xdmf_does_not_follow_paths(tmp_path: Path) -> None:
     (tmp_path / "a.xdmf").write_text('<Xdmf><Domain><DataItem Format="HDF">/etc/a.h5:/x</DataItem></Domain></Xdmf>')
     with pytest.raises(FormatError, match="refers to data in another file"):
         read_shape(tmp_path / "a.xdmf")
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        '<DataItem Format="&#72;DF">/etc/a.h5:/x</DataItem>',
+        "<DataItem Format = 'binary'>/etc/passwd</DataItem>",
+        '<xi:include xmlns:xi="http://www.w3.org/2001/XInclude" href="/etc/passwd"/>',
+    ],
+)
+def test_xdmf_does_not_follow_paths_in_any_spelling(tmp_path: Path, item: str) -> None:
+    (tmp_path / "a.xdmf").write_text(f"<Xdmf><Domain>{item}</Domain></Xdmf>")
+    with pytest.raises(FormatError, match="refers to data in another file"):
+        read_shape(tmp_path / "a.xdmf")
+
+
+MODEL = '<?xml version="1.0" encoding="{}"?>{}<!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><model>&f;</model>'
+
+
+@pytest.mark.parametrize(
+    ("encoding", "padding", "words"),
+    [
+        ("utf-8", " " * 3_000_000, "declares a document type"),
+        ("utf-8", "<!-- <VTKFile -->" * 100_000, "declares a document type"),
+        ("utf-16", "", "UTF-8"),
+        ("cp037", "", "is not XML in UTF-8"),
+        ("utf-7", "", "is XML in utf-7"),
+    ],
+)
+def test_entities_are_found_wherever_they_are_and_however_they_are_written(
+    tmp_path: Path, encoding: str, padding: str, words: str
+) -> None:
+    data = MODEL.format(encoding, padding).encode(encoding)
+    with zipfile.ZipFile(tmp_path / "a.3mf", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("3D/3dmodel.model", data)
+    (tmp_path / "a.vtu").write_bytes(data)
+    for name in ("a.3mf", "a.vtu"):
+        with pytest.raises(FormatError, match=words):
+            read_shape(tmp_path / name, format=name[2:])
+
+
+def test_med_is_read_and_does_not_follow_paths(tmp_path: Path) -> None:
+    meshio.write(tmp_path / "a.med", meshio.Mesh(np.eye(3), [("triangle", np.array([[0, 1, 2]]))]))
+    shape = read_shape(tmp_path / "a.med")
+    assert np.array_equal(shape.points, np.eye(3)) and shape.cells[0].indices.tolist() == [[0, 1, 2]]
+    links = {
+        "link.med": lambda file: file.__setitem__("x", h5py.ExternalLink("/etc/secret.h5", "/")),
+        "soft.med": lambda file: file.__setitem__("x", h5py.SoftLink("/ENS_MAA")),
+        "values.med": lambda file: file.create_dataset("x", (10,), "u1", external=[("/etc/passwd", 0, 10)]),
+    }
+    for name, change in links.items():
+        (tmp_path / name).write_bytes((tmp_path / "a.med").read_bytes())
+        with h5py.File(tmp_path / name, "r+") as file:
+            change(file)
+        with pytest.raises(FormatError, match="other file"):
+            read_shape(tmp_path / name)
 
 
 def solid() -> Shape:

@@ -410,7 +410,7 @@ def test_binary_stl_far_from_the_origin_becomes_text_or_is_refused(tmp_path: Pat
     corners = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32).astype(float)
     write_shape(Shape(corners, (CellBlock("triangle", np.arange(6).reshape(2, 3)),)), tmp_path / "a.stl")
     shape = read_shape(tmp_path / "a.stl")
-    far = shape.points + [512_345.678901, 5_123_456.789012, 431.256789]
+    far = shape.points + np.array([512_345.678901, 5_123_456.789012, 431.256789])
     write_shape(shape.with_points(far), tmp_path / "b.stl")
     again = read_shape(tmp_path / "b.stl")
     assert np.array_equal(again.points, far) and len(again.cells[0]) == 2
