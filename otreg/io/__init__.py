@@ -2,7 +2,7 @@
 
 from otreg.io.atomic import atomic_write
 from otreg.io.fields import write_fields
-from otreg.io.formats import FormatInfo, formats
+from otreg.io.formats import FormatInfo, format_for, formats
 from otreg.io.itk import is_itk, read_itk, write_itk
 from otreg.io.plain import file_hash, read_json, read_matrix, write_json, write_matrix
 from otreg.io.read import read_shape
@@ -12,6 +12,7 @@ __all__ = [
     "FormatInfo",
     "atomic_write",
     "file_hash",
+    "format_for",
     "formats",
     "is_itk",
     "read_itk",

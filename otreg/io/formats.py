@@ -33,13 +33,17 @@ from otreg.shapes import Shape
 
 @dataclass(frozen=True)
 class FormatInfo:
-    """What a format is called, and what can be done with it; ``extra`` names the optional packages that it needs."""
+    """What a format is called, and what can be done with it; ``extra`` names the optional packages that it needs.
+
+    says_space: whether its files say where their axes point.
+    """
 
     name: str
     extensions: tuple[str, ...]
     can_read: bool
     can_write: bool
     extra: str = ""
+    says_space: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,10 +56,12 @@ class Codec:
     write: Callable[[Shape, Path], None] | None = None
     cannot_hold: Callable[[Shape], str | None] = lambda shape: None
     extra: str = ""
+    says_space: bool = False
 
     @property
     def info(self) -> FormatInfo:
-        return FormatInfo(self.name, self.extensions, self.read is not None, self.write is not None, self.extra)
+        readable, writable = self.read is not None, self.write is not None
+        return FormatInfo(self.name, self.extensions, readable, writable, self.extra, self.says_space)
 
 
 CODECS: tuple[Codec, ...] = (
@@ -65,14 +71,14 @@ CODECS: tuple[Codec, ...] = (
     Codec("stl", (".stl",), read_stl, write_stl, stl_cannot_hold),
     Codec("pcd", (".pcd",), read_pcd, write_pcd, pcd_cannot_hold),
     Codec("table", (".csv", ".txt", ".xyz", ".pts", ".asc", ".tsv"), read_table, write_table, table_cannot_hold),
-    Codec("markups", (".mrk.json", ".json"), read_markups, write_markups, markups_cannot_hold),
-    Codec("fcsv", (".fcsv",), read_fcsv, write_fcsv, fcsv_cannot_hold),
+    Codec("markups", (".mrk.json", ".json"), read_markups, write_markups, markups_cannot_hold, says_space=True),
+    Codec("fcsv", (".fcsv",), read_fcsv, write_fcsv, fcsv_cannot_hold, says_space=True),
     Codec("npy", (".npy",), read_npy, write_npy, npy_cannot_hold),
     Codec("npz", (".npz",), read_npz, write_npz, npz_cannot_hold),
     Codec("vtk", (".vtk",), read_vtk, write_vtk, vtk_cannot_hold),
     Codec("vtp", (".vtp",), guarded("read_pyvista", "pyvista"), write_vtp, vtk_cannot_hold, extra="vtk"),
     Codec("vtu", (".vtu",), guarded("read_meshio:vtu", "meshio"), write_vtu, vtu_cannot_hold),
-    Codec("gifti", (".surf.gii", ".gii"), read_gifti, write_gifti, gifti_cannot_hold),
+    Codec("gifti", (".surf.gii", ".gii"), read_gifti, write_gifti, gifti_cannot_hold, says_space=True),
     Codec(
         "freesurfer",
         (".white", ".pial", ".inflated", ".sphere", ".smoothwm"),
@@ -80,7 +86,7 @@ CODECS: tuple[Codec, ...] = (
         write_freesurfer,
         freesurfer_cannot_hold,
     ),
-    Codec("nifti", (".nii", ".nii.gz"), guarded("read_nifti", "nibabel"), extra="medical"),
+    Codec("nifti", (".nii", ".nii.gz"), guarded("read_nifti", "nibabel"), extra="medical", says_space=True),
     Codec("las", (".las", ".laz"), guarded("read_las", "laspy", "lazrs"), extra="lidar"),
     Codec("gltf", (".glb", ".gltf"), guarded("read_scene", "trimesh")),
     Codec("3mf", (".3mf",), guarded("read_scene", "trimesh", "lxml", "networkx")),
@@ -91,6 +97,15 @@ CODECS: tuple[Codec, ...] = (
 )
 BY_NAME: dict[str, Codec] = {codec.name: codec for codec in CODECS}
 BY_EXTENSION: dict[str, Codec] = {extension: codec for codec in CODECS for extension in codec.extensions}
+
+
+def format_for(path: Path, name: str | None = None) -> FormatInfo | None:
+    """The format that a file called ``path`` is written in: that called ``name``, or that of its extension, if any.
+
+    Raises FormatError when ``name`` is unknown.
+    """
+    codec = codec_named(name) if name is not None else BY_EXTENSION.get(extension_of(path))
+    return None if codec is None else codec.info
 
 
 def formats() -> tuple[FormatInfo, ...]:

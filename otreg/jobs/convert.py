@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from otreg.errors import ArgumentError
-from otreg.io import write_shape
+from otreg.io import format_for, write_shape
 from otreg.jobs.frame_choice import FrameChoice, stated_space
 from otreg.jobs.outputs import check_outputs, check_writable_format
 from otreg.jobs.reading import Reading, warnings_of
@@ -46,6 +46,7 @@ def convert_file(
     shape = shape if shape.space else replace(shape, space=stated)
     write_shape(shape, out_path, format=to, overwrite=overwrite)
     warnings = warnings_of(shape)
-    if shape.space and reading.shape(out_path).space != shape.space:
+    written = format_for(out_path, to)
+    if shape.space and written is not None and not written.says_space:
         warnings.append(f"{out_path}: does not say that its coordinates are in {shape.space}; its format cannot")
     return Converted(out_path, len(shape.points), tuple(warnings))

@@ -26,6 +26,7 @@ from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
 from otreg.jobs.plain import plain
 from otreg.jobs.provenance import input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
+from otreg.jobs.spaces import common_space
 from otreg.models.transform import Transform
 from otreg.registration import Registration, RegistrationSettings, Step, register
 from otreg.shapes import Shape
@@ -73,6 +74,7 @@ def register_files(
         check_writable_format(outputs.shape)
     with thread_limit(config.threads):
         source_shape, target_shape = read_pair(source, target, reading)
+        space = common_space(source_shape, target_shape)
         warnings = warnings_of(source_shape, target_shape)
         if outputs.shape is None:
             # What the file holds decides, not its name, so the name of the moved shape is known only now.
@@ -95,6 +97,7 @@ def register_files(
                 "settings": config.model_dump(mode="json"),
                 "versions": versions(),
             },
+            space=space,
         )
         moved = moved_shape(source_shape, transform)
         divergence = Divergence.of(registration.transport, pair.frame)

@@ -13,7 +13,20 @@ from otreg.errors import InputError
 from otreg.jobs.frame_choice import FrameChoice, stated_space
 from otreg.models.chain import in_space, with_space
 from otreg.models.point_map import PointMap
-from otreg.shapes import Space
+from otreg.shapes import Shape, Space
+
+
+def common_space(source: Shape, target: Shape) -> Space:
+    """Where the axes of two files that were registered point, "" if neither says it.
+
+    Raises InputError when they say different things: their coordinates cannot be compared.
+    """
+    if source.space and target.space and source.space != target.space:
+        raise InputError(
+            f"{target.path}: is in {target.space}, but {source.path} in {source.space}; x and y point to other sides. "
+            "Bring one of them into the other's frame first"
+        )
+    return source.space or target.space
 
 
 def matched(

@@ -27,6 +27,7 @@ CHAIN_FORMAT = "otreg-transform-chain"
 # A preimage that misses by more than this share of the frame's diagonal was not found.
 TOLERANCE = 1e-9
 ROUND_OFF = 1e-14
+ASTRAY = 1e-4  # of the diagonal: far beyond what the tolerance leaves, where a map is not nearly singular
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +41,7 @@ class Step:
         """See ``PointMap.moved``."""
         if not self.backwards:
             return self.transform.moved(points)
+        model = self.transform.model
         sources, miss = self.transform.preimages(points, tolerance=TOLERANCE)
         # Beside the tolerance, what the last digits of large coordinates cannot tell apart.
         limit = TOLERANCE * self.transform.frame.scale + ROUND_OFF * float(np.abs(points).max(initial=0.0))
@@ -47,11 +49,24 @@ class Step:
         if lost.any():
             i = int(np.argmax(lost))
             raise NotConvergedError(
-                f"the inverse of the {self.transform.model.name} was not found at {int(lost.sum())} of {len(points)} "
+                f"the inverse of the {model.name} was not found at {int(lost.sum())} of {len(points)} "
                 f"points: point {i} (counted from 0) is missed by {miss[i]:.3g} file units, more than {limit:.3g}; "
                 "the map folds there or does not reach it. Register with more stiffness, or the other way round"
             )
+        if isinstance(model, Spline):
+            self._refuse_folds(model, sources)
         return sources, float(miss.max(initial=0.0))
+
+    def _refuse_folds(self, model: Spline, sources: Array) -> None:
+        """NotConvergedError where the spline turns space inside out, so that other points go to the same place."""
+        side = np.sign(np.linalg.det(self.transform.jacobian(sources)))
+        folded = side != np.sign(float(torch.linalg.det(model.affine.matrix)))
+        if folded.any():
+            i = int(np.argmax(folded))
+            raise NotConvergedError(
+                f"the spline folds at {int(folded.sum())} of {len(sources)} points, the first of them point {i} "
+                "(counted from 0), so it has no inverse there. Register with more stiffness, or the other way round"
+            )
 
     def jacobian(self, points: Array, moved: Array) -> Array:
         """(n, d, d) at ``points``, which go to ``moved``."""
@@ -223,13 +238,23 @@ def with_provenance(point_map: PointMap, provenance: Mapping[str, Any]) -> Point
 def preimage_residual(point_map: PointMap) -> float | None:
     """How far the iterations of a map end from their goals at the control points of its splines, in file units.
 
-    None if nothing in it is inverted by iteration. Raises NotConvergedError where an inverse is not found.
+    None if nothing in it is inverted by iteration. Raises NotConvergedError where an inverse is not found, or is not
+    the point that it should be, because several go to one place.
     """
     residual: float | None = None
     for step in point_map.steps if isinstance(point_map, Chain) else ():
-        if step.backwards and isinstance(step.transform.model, Spline):
-            controls = step.transform.frame.to_file(step.transform.model.basis.controls.cpu().numpy())
-            residual = max(residual or 0.0, step.moved(step.transform(controls))[1])
+        model, frame = step.transform.model, step.transform.frame
+        if not (step.backwards and isinstance(model, Spline)):
+            continue
+        controls = frame.to_file(model.basis.controls.cpu().numpy())
+        back, miss = step.moved(step.transform(controls))
+        residual = max(residual or 0.0, miss)
+        astray = int((np.linalg.norm(back - controls, axis=1) > ASTRAY * frame.scale).sum())
+        if astray:
+            raise NotConvergedError(
+                f"the spline folds: its inverse puts {astray} of its {len(controls)} control points elsewhere. "
+                "Register with more stiffness, or the other way round"
+            )
     return residual
 
 

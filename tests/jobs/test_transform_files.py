@@ -8,9 +8,10 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from otreg.config import RegisterConfig, load_settings
 from otreg.errors import ArgumentError, FormatError, InputError, NotConvergedError, OutputFileError
 from otreg.io import read_shape, write_json, write_matrix, write_shape
-from otreg.jobs import apply_transform, compose_transforms, invert_transform
+from otreg.jobs import Outputs, apply_transform, compose_transforms, invert_transform, register_files
 from otreg.jobs.transform_files import read_transform
 from otreg.measures import Frame
 from otreg.models import Rigid, Spline, Transform
@@ -104,6 +105,21 @@ def test_frames_are_never_guessed(tmp_path):
         out = points.with_name("out" + points.name.removeprefix("a"))
         apply_transform(transform, points, out, frame=frame, overwrite=True)
         assert np.abs(read_shape(out).points - moved).max() < 1e-9, (transform, points, frame)
+
+
+def test_a_registration_remembers_where_the_axes_of_its_files_point(tmp_path):
+    for name, space in (("a", "RAS"), ("b", "RAS"), ("c", "LPS")):
+        write_shape(Shape(POINTS, space=space), tmp_path / f"{name}.mrk.json")
+    a, b, c = (tmp_path / f"{name}.mrk.json" for name in "abc")
+    config = load_settings(RegisterConfig, {"models": "rigid", "blur": "10%"})
+    report = register_files(a, b, config, Outputs(directory=tmp_path / "out"))
+    assert read_transform(report.files["transform"]).space == "RAS"
+    apply_transform(report.files["transform"], a, tmp_path / "again.mrk.json")
+    again, moved = read_shape(tmp_path / "again.mrk.json"), read_shape(report.files["shape"])
+    assert np.array_equal(again.points, moved.points) and moved.space == "RAS"
+    with pytest.raises(InputError, match=r"c\.mrk\.json: is in LPS, but .*a\.mrk\.json in RAS"):
+        register_files(a, c, config, Outputs(directory=tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_normals_turn_with_a_map_in_the_other_frame(tmp_path):

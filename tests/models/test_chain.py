@@ -11,6 +11,7 @@ import torch
 from otreg.errors import ArgumentError, FormatError, NotConvergedError
 from otreg.measures import Frame
 from otreg.models import Affine, Rigid, Spline, Transform
+from otreg.models.basis import KernelBasis
 from otreg.models.chain import (
     Chain,
     compose,
@@ -116,6 +117,20 @@ def test_a_spline_that_folds_has_no_inverse_and_says_where():
     folded = inverse_of(spline(bend=3.0))
     with pytest.raises(NotConvergedError, match=r"the inverse of the spline was not found at \d+ of \d+ points: point"):
         folded.moved(points_of() * 10)
+    with pytest.raises(NotConvergedError, match=r"puts \d+ of its 12 control points elsewhere"):
+        preimage_residual(folded)
+
+
+def test_a_preimage_where_the_spline_turns_inside_out_is_refused():
+    # phi(x) = x - 1.5 x exp(-x^2 / 2 h^2) on one axis: its slope at 0 is -1/2, and 0 goes to 0.
+    h = 0.1
+    basis = KernelBasis(torch.tensor([[-1e-3, 0, 0], [1e-3, 0, 0]]).double(), (h,))
+    amount = 1.5 * h**2 / 2e-3
+    coefficients = torch.tensor([[amount, 0, 0], [-amount, 0, 0]]).double()
+    identity = Affine(torch.zeros(3).double(), torch.eye(3).double(), torch.zeros(3).double())
+    folded = inverse_of(Transform(Spline(identity, basis, coefficients), Frame((0.0, 0.0, 0.0), 1.0)))
+    with pytest.raises(NotConvergedError, match=r"folds at 1 of 2 points, the first of them point 1"):
+        folded.moved(np.array([[5.0, 0, 0], [0.0, 0, 0]]))
 
 
 def test_the_residual_at_the_control_points_is_that_of_the_inverse():
