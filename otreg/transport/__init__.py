@@ -1,8 +1,9 @@
 """The transport engine: multiscale debiased Sinkhorn divergences with certificates and Brenier maps."""
 
+from otreg.transport.answer import Transport
 from otreg.transport.brenier import BrenierMap
 from otreg.transport.prepared import PreparedMeasure, WarmStart
-from otreg.transport.result import Transport
+from otreg.transport.result import EntropicTransport
 from otreg.transport.sinkhorn import Sinkhorn
 
-__all__ = ["BrenierMap", "PreparedMeasure", "Sinkhorn", "Transport", "WarmStart"]
+__all__ = ["BrenierMap", "EntropicTransport", "PreparedMeasure", "Sinkhorn", "Transport", "WarmStart"]

@@ -70,11 +70,8 @@ class Pieces:
             potential=self.f - self.own + shift,
         )
 
-    def gradients(
-        self, weights: torch.Tensor, d: int, relaxation: Relaxation, eps: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """(dS/dpoints (n, d), dS/dweights (n,)) of points with these weights."""
-        by_weights = self.f - self.own
-        if relaxation.rho is not None:
-            by_weights = (relaxation.rho + eps) * (self.kept_own - self.kept)
-        return weights[:, None] * self.gradient[:, :d], by_weights
+    def by_weights(self, relaxation: Relaxation, eps: float) -> torch.Tensor:
+        """dS/dweights (n,)."""
+        if relaxation.rho is None:
+            return self.f - self.own
+        return (relaxation.rho + eps) * (self.kept_own - self.kept)

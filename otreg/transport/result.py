@@ -9,6 +9,7 @@ import torch
 
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
+from otreg.transport.answer import Transport
 from otreg.transport.brenier import BrenierMap, Pieces
 from otreg.transport.extension import Extension, nearest, sample_rows
 from otreg.transport.prepared import PreparedMeasure, WarmStart
@@ -18,7 +19,7 @@ from otreg.transport.solver import Solution, refine
 
 
 @final
-class Transport:
+class EntropicTransport(Transport):
     """Debiased entropic transport between a source and a target measure.
 
     All lengths are in the units of the measures' points. ``value`` is
@@ -35,6 +36,11 @@ class Transport:
         self._rules = cross.rules
 
     # --- value and certificate ---
+
+    @property
+    def p(self) -> int:
+        """Exponent of the cost, 1 or 2: values and potentials are lengths^p."""
+        return self._rules.p
 
     @property
     def value(self) -> float:
@@ -58,11 +64,6 @@ class Transport:
         """Upper bound of S: the cost of a feasible plan on the cells, plus the estimated effect of the cells."""
         own = self._source.self_solution.bounds.lower + self._target.self_solution.bounds.lower
         return max(self._cross.bounds.upper - own / 2 + self._mass_term + self.quantisation_error, 0.0)
-
-    @property
-    def error(self) -> float:
-        """Largest distance from ``value`` to the ends of [lower, upper]."""
-        return max(self.upper - self.value, self.value - self.lower)
 
     @cached_property
     def quantisation_error(self) -> float:
@@ -130,35 +131,25 @@ class Transport:
         """The map that moves the target towards the source, at every point of the target measure."""
         return self._map(self._target_side, self._shift)
 
-    @property
-    def displacement(self) -> torch.Tensor:
-        """(n, d) debiased Brenier displacement of every source point."""
-        return self.source_map.displacement
-
-    @property
-    def matched_mass(self) -> torch.Tensor:
-        """(n,) share of every source point's mass that the plan moves."""
-        return self.source_map.matched_mass
-
-    @property
-    def potential_source(self) -> torch.Tensor:
-        """(n,) debiased potential F = f_ab - f_aa on the source."""
-        return self.source_map.potential
-
-    @property
-    def potential_target(self) -> torch.Tensor:
-        """(m,) debiased potential G = g_ab - g_bb on the target."""
-        return self.target_map.potential
-
     @cached_property
     def source_gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(dS/dpoints (n, d), dS/dweights (n,)) of the source."""
-        return self._gradients(self._source_side)
+        return self._source_side.gradients
 
     @cached_property
     def target_gradient(self) -> tuple[torch.Tensor, torch.Tensor]:
         """(dS/dpoints (m, d), dS/dweights (m,)) of the target."""
-        return self._gradients(self._target_side)
+        return self._target_side.gradients
+
+    @cached_property
+    def source_feature_gradient(self) -> torch.Tensor | None:
+        """dS/dfeatures (n, k) of the source; None where it has no features."""
+        return self._source_side.feature_gradient
+
+    @cached_property
+    def target_feature_gradient(self) -> torch.Tensor | None:
+        """dS/dfeatures (m, k) of the target; None where it has no features."""
+        return self._target_side.feature_gradient
 
     def at(self, points: torch.Tensor, features: torch.Tensor | None = None) -> BrenierMap:
         """The map at any points of space: (k, d), by the closed-form extension of the potentials.
@@ -252,13 +243,6 @@ class Transport:
         pieces, prepared = side.pieces, side.prepared
         return _in_order(pieces.map(prepared.measure.dimension, shift), prepared.pyramid)
 
-    def _gradients(self, side: _MappedSide) -> tuple[torch.Tensor, torch.Tensor]:
-        prepared = side.prepared
-        weights, d = prepared.pyramid.levels[0].weights, prepared.measure.dimension
-        points, by_weights = side.pieces.gradients(weights, d, side.cross.rules.source, self._rules.eps)
-        order = prepared.pyramid.to_measure_order
-        return order(points), order(by_weights)
-
 
 @final
 class _MappedSide:
@@ -281,6 +265,27 @@ class _MappedSide:
             if self._good_enough(cloud, cross, own, pieces):
                 return pieces
         return self._of(cloud.points, self.cross.exact(), self.prepared.exact_self_potential)
+
+    @property
+    def gradients(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of S by the measure's points (n, d) and weights (n,), in its order."""
+        rules, order = self.cross.rules, self.prepared.pyramid.to_measure_order
+        by_weights = self.pieces.by_weights(rules.source, rules.eps)
+        return order(self._by_coordinates[:, : self.prepared.measure.dimension]), order(by_weights)
+
+    @property
+    def feature_gradient(self) -> torch.Tensor | None:
+        """Of S by the measure's features (n, k), which are the last coordinates."""
+        features = self.prepared.measure.features
+        if features is None:
+            return None
+        first = self._by_coordinates.shape[1] - features.shape[1]
+        return self.prepared.pyramid.to_measure_order(self._by_coordinates[:, first:])
+
+    @property
+    def _by_coordinates(self) -> torch.Tensor:
+        """(n, D) gradient by padded positions and features, in the order of the pyramid."""
+        return self.prepared.pyramid.levels[0].weights[:, None] * self.pieces.gradient
 
     def _of(self, points: torch.Tensor, cross: Potential, own: Potential) -> Pieces:
         return Pieces.of(points, cross, own, self.cross.rules.source, self.cross.rules.eps)

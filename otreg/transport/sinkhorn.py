@@ -10,10 +10,11 @@ import torch
 
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
+from otreg.transport.answer import Transport
 from otreg.transport.reductions import Potential, Reduction, select_reduction
 from otreg.transport.relaxation import Relaxation
 from otreg.transport.prepared import PreparedMeasure, WarmStart
-from otreg.transport.result import Transport, padded_coordinates
+from otreg.transport.result import EntropicTransport, padded_coordinates
 from otreg.transport.solver import Rules, solve_cross
 
 # Potentials of a source that has moved further than this (rms) are worth nothing.
@@ -130,7 +131,7 @@ class Sinkhorn:
                 target.sorted(_moved(warm_start.target, warm_start.target_points, b, self.p)),
             )
         cross = solve_cross(source.pyramid, target.pyramid, self._rules, source.reduction, start)
-        return Transport(source, target, cross, self.map_tolerance)
+        return EntropicTransport(source, target, cross, self.map_tolerance)
 
     def _reduction(self, measure: Measure) -> Reduction:
         return select_reduction(self.reduction, measure, exact=self.precision == "float64")
