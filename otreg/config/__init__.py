@@ -4,6 +4,7 @@ from otreg.config.length import Length
 from otreg.config.parse import load_settings
 from otreg.config.settings import (
     AUTO_REACH_BLURS,
+    INIT_WORDS,
     MODEL_NAMES,
     DistanceConfig,
     MapConfig,
@@ -13,6 +14,7 @@ from otreg.config.settings import (
 
 __all__ = [
     "AUTO_REACH_BLURS",
+    "INIT_WORDS",
     "MODEL_NAMES",
     "DistanceConfig",
     "Length",

@@ -19,6 +19,9 @@ ModelName = Literal["rigid", "similarity", "affine", "spline"]
 # From few to many degrees of freedom: a chain of models must follow this order.
 MODEL_NAMES: Final[tuple[ModelName, ...]] = ("rigid", "similarity", "affine", "spline")
 
+# What ``init`` may be, besides the path of a transform.
+INIT_WORDS: Final = ("auto", "search", "centroid", "none")
+
 # What ``reach: auto`` means, in blurs. Real pairs never have the same area everywhere, so conserving mass is wrong for
 # them; between 1 and 5 blurs the errors on whole shapes hardly differ, and parts that overlap want the smaller ones.
 AUTO_REACH_BLURS: Final = 2.0
@@ -75,6 +78,14 @@ def _column(value: object) -> object:
     if value is None or (isinstance(value, str) and value.strip()):
         return value
     raise ArgumentError(f"must name a point attribute; got {value!r}. 'otreg info' lists the attributes of a shape")
+
+
+def _init(value: object) -> object:
+    """One of the words, or a path."""
+    text = str(value).strip() if isinstance(value, str) or hasattr(value, "__fspath__") else ""
+    if not text:
+        raise ArgumentError(f"must be {', '.join(INIT_WORDS)} or the path of a transform; got {value!r}")
+    return text
 
 
 def _threads(value: object) -> object:
@@ -150,6 +161,13 @@ class RegisterConfig(TransportConfig):
         title="NAMES",
         description="Models to fit one after the other, from few to many degrees of freedom: a comma list of "
         "rigid, similarity, affine, spline.",
+    )
+    init: Annotated[str, BeforeValidator(_init)] = Field(
+        default="auto",
+        title="search|centroid|none|FILE",
+        description="Where the first model starts: 'search' tries all poses, 'centroid' lays mean on mean, 'none' "
+        "takes the source as it lies, and a transform.json or 4x4 text of a linear map says it; 'auto' searches when "
+        "the first model is rigid or similarity, and takes the source as it lies when it is not.",
     )
     optimizer: Literal["gauss-newton", "lbfgs", "adam"] = Field(
         default="gauss-newton", description="How a model follows the transport."

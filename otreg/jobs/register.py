@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
-from otreg.config import Length, RegisterConfig
+from otreg.config import INIT_WORDS, Length, RegisterConfig
 from otreg.io import write_fields, write_json, write_matrix, write_shape
 from otreg.jobs.apply import moved_shape
 from otreg.jobs.conversion import check_conversion, extension_for
@@ -27,8 +27,9 @@ from otreg.jobs.plain import plain
 from otreg.jobs.provenance import input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
 from otreg.jobs.spaces import common_space
+from otreg.jobs.start import read_start, start_model
 from otreg.models.transform import Transform
-from otreg.registration import Registration, RegistrationSettings, Step, register
+from otreg.registration import Init, Registration, RegistrationSettings, Step, register
 from otreg.shapes import Shape
 
 
@@ -67,6 +68,8 @@ def register_files(
     """
     started = perf_counter()
     device_named(config.device)
+    start_file = None if config.init in INIT_WORDS else Path(config.init)
+    given = None if start_file is None else read_start(start_file)
     linear = config.models[-1] != "spline"
     files = outputs.files(source.suffix.lower(), linear=linear)
     check_outputs(files.values(), inputs=[source, target], overwrite=outputs.overwrite)
@@ -86,7 +89,18 @@ def register_files(
         read = perf_counter()
         pair = measure_pair(source_shape, target_shape, config)
         settings = registration_settings(config, diagonal=pair.frame.scale)
-        registration = register(pair.source_measure, pair.target_measure, settings, on_step=on_step)
+        start = None
+        if start_file is not None and given is not None:
+            start = start_model(
+                given,
+                start_file,
+                frame=pair.frame,
+                space=source_shape.space,
+                model=config.models[0],
+                device=pair.source_measure.points.device,
+            )
+        registration = register(pair.source_measure, pair.target_measure, settings, start=start, on_step=on_step)
+        warnings += registration.search.warnings if registration.search is not None else ()
         registered = perf_counter()
         transform = Transform(
             model=registration.model,
@@ -111,6 +125,7 @@ def register_files(
         "settings": config.model_dump(mode="json"),
         "resolved": plain(settings),
         "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale, "unit": "file units"},
+        "search": plain(registration.search),
         "stages": [plain(stage) for stage in registration.stages],
         "divergence": divergence.to_dict(),
         "converged": registration.converged,
@@ -154,6 +169,7 @@ def registration_settings(config: RegisterConfig, *, diagonal: float) -> Registr
         reduction=config.reduction,
         stiffness=config.stiffness,
         control_points=config.control_points,
+        init=cast("Init", config.init) if config.init in INIT_WORDS else "none",
     )
 
 

@@ -2,6 +2,6 @@
 
 from otreg.registration.register import register
 from otreg.registration.result import Registration, SearchReport, Stage, Step
-from otreg.registration.settings import RegistrationSettings
+from otreg.registration.settings import Init, RegistrationSettings
 
-__all__ = ["Registration", "RegistrationSettings", "SearchReport", "Stage", "Step", "register"]
+__all__ = ["Init", "Registration", "RegistrationSettings", "SearchReport", "Stage", "Step", "register"]

@@ -18,11 +18,12 @@ from otreg.registration.settings import RegistrationSettings
 
 # A pose goes on while its divergence is at most so many times that of the best one.
 _RATIO = 1.3
-# Divergences within this factor are as good as each other; what remains is left to the start as given, if it is one of
-# them, and reported.
+# Divergences within this factor are as good as each other: of such poses the one that turns the source least is taken,
+# and the other one reported.
 _EVEN = 1.1
-# Steps of a pose at a blur: it is near its place already.
-_STEPS = 8
+# Steps of a pose at a blur: it is near its place already. Not more than so many go on to the next one.
+_STEPS = 6
+_MOST = 3
 _TOLERANCE = 0.03
 
 
@@ -46,17 +47,23 @@ class _Entrant:
     model: LinearModel
     score: float
     given: bool
+    turn: float
 
 
 def choose(
-    found: Found, blurs: list[float], level: Callable[[LinearModel, float], Level], settings: RegistrationSettings
+    found: Found,
+    start: LinearModel,
+    *,
+    blurs: list[float],
+    level: Callable[[LinearModel, float], Level],
+    settings: RegistrationSettings,
 ) -> Choice:
     """The best of the poses found, followed down the blurs as long as more than one may be the answer.
 
-    blurs: from coarse to fine; level: the problem at a blur for a model, with a finite reach.
+    start: as given; blurs: from coarse to fine; level: the problem at a blur for a model, with a finite reach.
     """
     entrants = [
-        _Entrant(model, score, index == found.given)
+        _Entrant(model, score, index == found.given, turn=_turn(model, start))
         for index, (model, score) in enumerate(zip(found.models, found.scores, strict=True))
     ]
     choice = _compare(entrants, found.blur, found.reach)
@@ -66,31 +73,32 @@ def choose(
             break
         entrants, reach = _follow(entrants, blur, level, settings)
         choice = _compare(entrants, blur, reach)
-        entrants = _distinct(_remaining(entrants, reach))
-    return replace(choice, model=choice.model)
+        entrants = _distinct(_remaining(entrants, reach))[:_MOST]
+    return choice
 
 
 def _follow(
     entrants: list[_Entrant], blur: float, level: Callable[[LinearModel, float], Level], settings: RegistrationSettings
 ) -> tuple[list[_Entrant], float]:
     """The entrants after some steps at a blur, and its reach."""
-    moved, few = [], replace(settings, iterations=_STEPS)
+    moved, few, reach = [], replace(settings, iterations=_STEPS), 0.0
     for entrant in entrants:
         problem = level(entrant.model, blur)
         assert problem.reach is not None
+        reach = problem.reach
         state = problem.evaluate(entrant.model, None)
         for progress in overlap_steps(problem, state, few, _TOLERANCE * blur):
             state = progress.evaluation
         assert isinstance(state.model, LinearModel)
-        moved.append(_Entrant(state.model, state.transport.value, entrant.given))
-    return moved, problem.reach
+        moved.append(replace(entrant, model=state.model, score=state.transport.value))
+    return moved, reach
 
 
 def _compare(entrants: list[_Entrant], blur: float, reach: float) -> Choice:
-    """The best entrant, or the given one if it is as good, beside the best of those that are turned from it."""
-    best = min(entrants, key=lambda entrant: entrant.score)
-    even = _even(best.score, reach)
-    winner = next((entrant for entrant in entrants if entrant.given and entrant.score <= even), best)
+    """The best entrant, of several as good the least turned one, beside the best of those that are turned from it."""
+    best = min(entrant.score for entrant in entrants)
+    even = max(_EVEN * best, best + NOISE * reach**2)
+    winner = min((entrant for entrant in entrants if entrant.score <= even), key=lambda entrant: entrant.turn)
     others = [entrant for entrant in entrants if _apart(entrant, winner) > OTHER_DEGREES]
     rival = min(others, key=lambda entrant: entrant.score, default=None)
     return Choice(
@@ -124,9 +132,10 @@ def _distinct(entrants: list[_Entrant]) -> list[_Entrant]:
     return kept
 
 
-def _even(score: float, reach: float) -> float:
-    return max(_EVEN * score, score + NOISE * reach**2)
-
-
 def _apart(one: _Entrant, other: _Entrant) -> float:
-    return float(angles(one.model.matrix, other.model.matrix))
+    return _turn(one.model, other.model)
+
+
+def _turn(one: LinearModel, other: LinearModel) -> float:
+    """Degrees between the rotations of two poses."""
+    return float(angles(one.matrix, other.matrix))

@@ -24,8 +24,9 @@ _FILLED = 0.8
 _SWEEPS, _WARM_SWEEPS, _SELF_SWEEPS = 8, 5, 20
 # Entries of kernels that are held at a time: what the caches of a processor hold.
 _KERNEL_ENTRIES = 1_000_000
-# Smallest exponent and sum that float32 holds without denormal numbers, which are slow.
-_SMALLEST_EXPONENT, _SMALLEST_SUM = -60.0, 1e-30
+# Smallest exponent, so that float32 needs no denormal numbers, which are slow; and smallest sum, so that the product of
+# a row's and a column's scaling stays finite. What is that far away has no partner anyway.
+_SMALLEST_EXPONENT, _SMALLEST_SUM = -60.0, 1e-18
 # Power of the overlap in the weight of a pair of points: one that keeps half of its mass counts a sixteenth.
 OVERLAP_POWER = 4
 
@@ -124,7 +125,7 @@ class CoarseProblem:
             if step < steps:
                 poses = self._step(poses, moved, kernel, (rows, columns), (kept, kept_target))
         assert score is not None
-        return poses, score
+        return poses, score.nan_to_num(nan=math.inf)
 
     def _step(
         self,
@@ -143,7 +144,13 @@ class CoarseProblem:
         own_way = self._own_way if self._scale else self._own_way @ poses.matrix.mT
         ways = (arrival - moved - own_way) @ torch.linalg.inv(poses.matrix).mT
         weights = self.a * rows * sums[..., 0] * overlap**OVERLAP_POWER
-        return poses.after(*small_motion(self.x, ways, weights, self._metric, scale=self._scale))
+        new = poses.after(*small_motion(self.x, ways, weights, self._metric, scale=self._scale))
+        # Where nothing at all is matched there is no step.
+        good = torch.isfinite(new.offset).all(1) & torch.isfinite(new.matrix).flatten(1).all(1)
+        return Poses(
+            torch.where(good[:, None, None], new.matrix, poses.matrix),
+            torch.where(good[:, None], new.offset, poses.offset),
+        )
 
     def _kernel(self, points: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
         """exp(-C / eps) between (s, n, d) points and others (m, d) or (s, m, d): (s, n, m)."""

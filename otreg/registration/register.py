@@ -68,7 +68,7 @@ def register(
         model = _start(name, source, model, settings)
         if not stages and start is None:
             model, found = run.first_pose(model)
-        model, stage = run.stage(model, first=not stages, coarsest=None if stages or found is None else found.blur)
+        model, stage = run.stage(model, first=not stages, coarsest=found.blur if found and not stages else None)
         stages.append(stage)
     assert model is not None
     with torch.no_grad():
@@ -117,9 +117,10 @@ class _Run:
         blurs = blur_schedule(max(found.blur, settings.blur), settings.blur, _BLUR_RATIO)
         choice = choose(
             found,
-            blurs,
-            lambda pose, blur: self._level(pose, blur, self._overlap_reach(blur) or _OVERLAP_REACH * blur),
-            settings,
+            model,
+            blurs=blurs,
+            level=lambda pose, blur: self._level(pose, blur, self._overlap_reach(blur) or _OVERLAP_REACH * blur),
+            settings=settings,
         )
         report = SearchReport(
             starts=found.starts,
@@ -141,8 +142,10 @@ class _Run:
         ending = Ending.CONVERGED
         state: Evaluation | None = None
         blurs = self._blurs
-        if coarsest is not None:
+        if coarsest is not None and self._follows_overlap(model, coarsest):
             blurs = blur_schedule(max(coarsest, settings.blur), settings.blur, _BLUR_RATIO)
+            # What the search did instead of the coarser blurs.
+            self._done += sum(map(self._effort, self._blurs)) - sum(map(self._effort, blurs))
         for blur in blurs:
             level, state = self._enter(model, blur, state, first=first and state is None and coarsest is None)
             tolerance = settings.tolerance
@@ -177,9 +180,13 @@ class _Run:
         return level, state
 
     def _follows_overlap(self, model: Model, blur: float) -> bool:
-        """Whether a pose is to follow the parts that overlap, at this blur and with these settings."""
+        """Whether a pose is to follow the parts that overlap, at this blur and with these settings.
+
+        Only the last model does: before a model that bends, all of the shape should come as close as it can.
+        """
         settings = self._settings
-        wanted = settings.reach is not None and settings.optimizer == "gauss-newton" and model.name in POSES
+        wanted = settings.reach is not None and settings.optimizer == "gauss-newton"
+        wanted = wanted and model.name in POSES and model.name == settings.models[-1]
         return wanted and (blur <= _OVERLAP_BLUR or blur == self._blurs[-1])
 
     def _overlap_reach(self, blur: float) -> float | None:

@@ -40,8 +40,8 @@ class _Round:
 _ROUNDS = (
     _Round(cells=130, blur=0.3, reach=1.0, steps=0, ratio=math.inf, most=10_000),
     _Round(cells=400, blur=0.15, reach=0.3, steps=4, ratio=2.5, most=64),
-    _Round(cells=800, blur=0.08, reach=0.16, steps=2, ratio=1.6, most=20),
-    _Round(cells=800, blur=0.08, reach=0.16, steps=3, ratio=1.3, most=4),
+    _Round(cells=800, blur=0.08, reach=0.16, steps=2, ratio=1.8, most=20),
+    _Round(cells=800, blur=0.08, reach=0.16, steps=3, ratio=1.5, most=4),
 )
 # Scores closer than this share of the squared reach, which is what a pose without any partner scores, are one: another
 # sampling of the shapes changes them by as much.
