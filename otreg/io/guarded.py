@@ -27,7 +27,7 @@ CPU_SECONDS = 4.0  # of computing, for the imports of the child and small files
 SECONDS_PER_BYTE = 1e-6
 MEMORY = 2 << 30  # bytes of address space, of which the imports need a fifth
 MEMORY_PER_BYTE = 60
-OUT_OF_TIME = getattr(signal, "SIGXCPU", 0)  # only Unix has it
+OUT_OF_TIME = -signal.SIGXCPU if hasattr(signal, "SIGXCPU") else None  # a return code; only Unix has it
 EXTRAS = {"pyvista": "vtk", "nibabel": "medical", "laspy": "lidar", "lazrs": "lidar", "h5py": "med"}
 
 
@@ -92,7 +92,7 @@ def _run_child(arguments: list[str], folder: Path, seconds: float) -> None:
         )
     except subprocess.TimeoutExpired as error:
         raise _too_slow(seconds) from error
-    if ended.returncode == -OUT_OF_TIME:
+    if ended.returncode == OUT_OF_TIME:
         raise _too_slow(float(arguments[-1]))
 
 

@@ -12,7 +12,12 @@ from otreg.shapes import Shape
 from .fuzz import shapes
 
 WRITABLE = [info for info in formats() if info.can_write]
-NAMES = [info.name for info in WRITABLE if info.name != "fcsv"]  # written into its own lines only
+# Without .fcsv, which is written into its own lines only. VTK's XML is read in child processes, a second each.
+NAMES = [
+    pytest.param(info.name, marks=pytest.mark.slow if info.name in ("vtp", "vtu") else ())
+    for info in WRITABLE
+    if info.name != "fcsv"
+]
 EXTENSION = {info.name: info.extensions[0] for info in WRITABLE}
 # Formats that keep one precision for all files; far coordinates are refused there.
 SINGLE = ("stl", "freesurfer")
