@@ -1,7 +1,7 @@
 """Features: what points have besides a position, as further coordinates of the transport cost.
 
-With the cost |z - w|^p / p between z = (position, features), a feature is scaled by the displacement that it is worth. Two
-points on opposite sheets of a thin shape then lie far apart, however near they are in space.
+With the cost |z - w|^p / p between z = (position, features), a feature is scaled by the displacement that it is worth.
+Two points on opposite sheets of a thin shape then lie far apart, however near they are in space.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def orientation_features(normals: torch.Tensor, scale: float) -> torch.Tensor:
 def label_features(labels: torch.Tensor, classes: torch.Tensor, scale: float) -> torch.Tensor:
     """(n, number of classes) indicators of integer labels: points of different labels lie ``scale`` apart, a length.
 
-    labels: (n,) integers; classes: (c,) the sorted values that occur in either measure. Raises ArgumentError when a label is
-    none of them, or unless scale > 0.
+    labels: (n,) integers; classes: (c,) the sorted values that occur in either measure. Raises ArgumentError when a
+    label is none of them, or unless scale > 0.
     """
     _check(scale)
     at = torch.searchsorted(classes, labels.contiguous()).clamp_max(len(classes) - 1)

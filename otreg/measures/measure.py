@@ -13,10 +13,9 @@ from otreg.errors import ArgumentError
 class Measure:
     """The measure sum_i weights[i] * Dirac(points[i]), or Dirac(points[i], features[i]).
 
-    points: (n, d) float64 or float32 tensor, in frame units (the target's diagonal is 1).
-    weights: (n,) tensor of the same dtype and device, >= 0, with a positive sum.
-    features: (n, k) further coordinates of the transport cost, in frame units too: a difference of one costs as much as a
-    displacement by one. See :mod:`otreg.measures.features`.
+    points: (n, d) float64 or float32 tensor, in frame units (the target's diagonal is 1). weights: (n,) tensor of the
+    same dtype and device, >= 0, with a positive sum. features: (n, k) further coordinates of the transport cost, in
+    frame units too: a difference of one costs as much as a displacement by one. See :mod:`otreg.measures.features`.
     """
 
     points: torch.Tensor

@@ -21,10 +21,11 @@ _NOTHING_MATCHED = 1e-6
 class BrenierMap:
     """The map at some points.
 
-    displacement: (n, d) where each asks to go; for p = 1, where there is no map, the direction of steepest descent, at most
-    of length two. matched_mass: (n,) share of its mass that the plan moves, 1 when balanced. overlap: (n,) the same over
-    its share in the plan of the source with itself, 1 where the target is just as there and 0 where nothing is within
-    reach. potential: (n,) the debiased potential F = f_ab - f_aa, whose gradient is -displacement when balanced.
+    displacement: (n, d) where each asks to go; for p = 1, where there is no map, the direction of steepest descent, at
+    most of length two. matched_mass: (n,) share of its mass that the plan moves, 1 when balanced. overlap: (n,) the
+    same over its share in the plan of the source with itself, 1 where the target is just as there and 0 where nothing
+    is within reach. potential: (n,) the debiased potential F = f_ab - f_aa, whose gradient is -displacement when
+    balanced.
     """
 
     displacement: torch.Tensor
@@ -38,8 +39,8 @@ class BrenierMap:
 class Pieces:
     """What map and gradients are made of, at some points.
 
-    f, own: (n,) damped potentials f_ab and f_aa; kept, kept_own: (n,) shares m_ab and m_aa of the mass that the plans move;
-    gradient: (n, D) m_ab grad f_ab - m_aa grad f_aa.
+    f, own: (n,) damped potentials f_ab and f_aa; kept, kept_own: (n,) shares m_ab and m_aa of the mass that the plans
+    move; gradient: (n, D) m_ab grad f_ab - m_aa grad f_aa.
     """
 
     f: torch.Tensor

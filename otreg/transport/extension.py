@@ -1,9 +1,9 @@
 """Softmins as functions of space: the potentials extend in closed form to any point (Feydy 2020, section 3.3).
 
-The loop leaves a potential on cells. At the points inside the cells it is known twice over: by the softmin itself, exactly
-and at the price of a pass over pairs, and for p = 2 by its Taylor expansion around the cell's centroid, whose second
-order (the covariance of the plan) came with the last sweep. The expansion is nearly free; a sample of blocks says how good
-it is.
+The loop leaves a potential on cells. At the points inside the cells it is known twice over: by the softmin itself,
+exactly and at the price of a pass over pairs, and for p = 2 by its Taylor expansion around the cell's centroid, whose
+second order (the covariance of the plan) came with the last sweep. The expansion is nearly free; a sample of blocks
+says how good it is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Extension:
     reduction: Reduction
 
     def expanded(self) -> Potential | None:
-        """At the pyramid's points, by Taylor expansion; exact where they are the level; None where no Jacobian is known."""
+        """At the pyramid's points, by Taylor expansion (no error on level 0); None where no Jacobian is known."""
         if self.level > 0 and self.f.jacobian is None:
             return None
         return refine(self.pyramid, self.f, self.level, 0)

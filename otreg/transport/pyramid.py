@@ -32,8 +32,9 @@ _SMALLEST_LEVEL = 64
 class Cloud:
     """Weighted points of one level, in an order in which neighbours in memory are neighbours in space.
 
-    points: (n, D) float64, positions (padded to three coordinates by some reductions) and features; weights: (n,) float64; cell: edge of the cells, 0 for the measure's own points;
-    parents: (n,) index of each point's cell in the next coarser level, None at the coarsest.
+    points: (n, D) float64, positions (padded to three coordinates by some reductions) and features; weights: (n,)
+    float64; cell: edge of the cells, 0 for the measure's own points; parents: (n,) index of each point's cell in the
+    next coarser level, None at the coarsest.
     """
 
     points: torch.Tensor
@@ -160,8 +161,8 @@ def build_pyramid(measure: Measure, finest_cell: float) -> Pyramid:
 class Bins:
     """Which cube of a grid in feature space each point lies in.
 
-    corners: (u, k) integer corners of the cubes that occur; member: (n,) the cube of each point. Halving the corners gives
-    the cubes of a grid twice as coarse.
+    corners: (u, k) integer corners of the cubes that occur; member: (n,) the cube of each point. Halving the corners
+    gives the cubes of a grid twice as coarse.
     """
 
     corners: Integers

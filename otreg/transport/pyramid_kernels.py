@@ -1,4 +1,4 @@
-"""Compiled loops of the pyramid: Hilbert codes, cells (centroid, mass) from sorted codes, and Taylor expansions in cells."""
+"""Compiled loops of the pyramid: Hilbert codes, cells (centroid, mass) from sorted codes, expansions in cells."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import torch
 @final
 @dataclass(frozen=True)
 class Relaxation:
-    """The marginal penalty rho KL(plan marginal | measure) of one side, rho = reach^p; ``rho`` None keeps the mass exactly.
+    """The marginal penalty rho KL(plan marginal | measure) of one side, rho = reach^p; None keeps the mass exactly.
 
     Chizat et al. 2018 (unbalanced transport); Sejourne et al. 2019 (debiased), equations of section 3.
     """

@@ -27,9 +27,7 @@ class EntropicTransport(Transport):
     (Feydy et al. 2019, Sejourne et al. 2019).
     """
 
-    def __init__(
-        self, source: PreparedMeasure, target: PreparedMeasure, cross: Solution, map_tolerance: float
-    ) -> None:
+    def __init__(self, source: PreparedMeasure, target: PreparedMeasure, cross: Solution, map_tolerance: float) -> None:
         """map_tolerance: largest rms error of the map that an expansion may have, over the larger of blur and map."""
         self._source, self._target, self._cross = source, target, cross
         self._map_tolerance = map_tolerance
@@ -90,18 +88,34 @@ class EntropicTransport(Transport):
 
     @property
     def converged(self) -> bool:
-        """True when the marginal error is within the tolerance."""
-        # The last sweep re-searches the active blocks, which may move the error by the mass dropped before.
-        return self.marginal_error <= 1.5 * self._rules.tolerance
+        """True when the marginal error is within the tolerance, and the error of the value is if that was asked for."""
+        return self._marginals_settled and (self._rules.value_tolerance is None or self.value_settled)
+
+    @property
+    def value_settled(self) -> bool:
+        """True when the error of the value is within the value tolerance."""
+        return self._rules.value_tolerance is not None and self.error <= self._rules.value_tolerance * self.value
+
+    @property
+    def _marginals_settled(self) -> bool:
+        return self.marginal_error <= self._rules.tolerance
 
     @property
     def status(self) -> str:
         """A sentence that says whether the answer can be trusted, and what to change if not."""
-        if self.converged:
-            return f"converged: marginal error {self.marginal_error:.1e} after {self.iterations} sweeps"
+        error, sweeps, wanted = self.marginal_error, self.iterations, self._rules.value_tolerance
+        if not self._marginals_settled:
+            return (
+                f"not converged: marginal error {error:.1e} above the tolerance {self._rules.tolerance:.1e} after "
+                f"{sweeps} sweeps; allow more iterations or use a larger blur"
+            )
+        if wanted is None:
+            return f"converged: marginal error {error:.1e} after {sweeps} sweeps"
+        if self.value_settled:
+            return f"converged: error of the value {self.error:.1e}, marginal error {error:.1e} after {sweeps} sweeps"
         return (
-            f"not converged: marginal error {self.marginal_error:.1e} above the tolerance {self._rules.tolerance:.1e} "
-            f"after {self.iterations} sweeps; allow more iterations or use a larger blur"
+            f"not converged: error of the value {self.error:.1e} above {wanted:.1e} times the value {self.value:.3e}; "
+            "the value is too small against the blur for that"
         )
 
     @property
@@ -154,8 +168,8 @@ class EntropicTransport(Transport):
     def at(self, points: torch.Tensor, features: torch.Tensor | None = None) -> BrenierMap:
         """The map at any points of space: (k, d), by the closed-form extension of the potentials.
 
-        A point moves like source mass that sits there, with those features, if the measures have any. Raises ArgumentError
-        when the shapes are not those of the measures.
+        A point moves like source mass that sits there, with those features, if the measures have any. Raises
+        ArgumentError when the shapes are not those of the measures.
         """
         source = self._source
         d = source.measure.dimension
@@ -163,11 +177,9 @@ class EntropicTransport(Transport):
             raise ArgumentError(f"points must be (k, {d}); got shape {tuple(points.shape)}.")
         if (features is None) != (source.measure.features is None):
             raise ArgumentError("features must be given exactly when the measures have them.")
-        if torch.equal(points, source.measure.points) and (
-            features is None or torch.equal(features, source.measure.features)
-        ):
-            return self.source_map
         measure = Measure(points, torch.full_like(points[:, 0], 1 / len(points)), features)
+        if torch.equal(measure.coordinates, source.measure.coordinates):
+            return self.source_map
         pyramid = source.reduction.pyramid(measure, self._rules.cell * self._rules.blur)
         cloud = pyramid.levels[0]
         cross, own = (function.anywhere(cloud) for function in (self._source_side.cross, source.self_extension))

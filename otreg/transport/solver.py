@@ -32,6 +32,8 @@ _SEARCHES = 4
 # How far the potentials may rise above those that active blocks were searched for, in units of eps: what was dropped is
 # then up to e times as much as it says.
 _DRIFT = 1.0
+# Measures of at most so many points are not merged into cells at the last blur.
+_SMALL = 4096
 # A plan with less mass than this is empty: nothing lies within reach, and nothing is in the wrong place.
 _NO_MASS = 1e-200
 # Largest exponent of a ratio of masses: exp(300) is absurd but finite.
@@ -46,9 +48,10 @@ class Rules:
     """What the loop is asked to do; lengths in frame units.
 
     blur, p, source, target: the problem, with the relaxations of its two sides. tolerance: marginal error at which to
-    stop. max_iterations: sweeps at the last blur. ratio: of consecutive blurs. path_sweeps, over_relaxation: of the
-    updates along the path. cut: what holds less than exp(-cut) of a row's mass is left out. cell: largest edge of a cell
-    over the blur; path_cell: the same on the path.
+    stop. value_tolerance: error of the divergence that is asked for, over its value, or None. max_iterations: sweeps at
+    the last blur. ratio: of consecutive blurs. path_sweeps, over_relaxation: of the updates along the path. cut: what
+    holds less than exp(-cut) of a row's mass is left out. cell: largest edge of a cell over the blur; path_cell: the
+    same on the path.
     """
 
     blur: float
@@ -56,6 +59,7 @@ class Rules:
     source: Relaxation
     target: Relaxation
     tolerance: float
+    value_tolerance: float | None
     max_iterations: int
     ratio: float
     path_sweeps: int
@@ -99,7 +103,12 @@ class Rules:
         return pyramid.level(self.path_cell * min(blur, self._reach))
 
     def final_level(self, pyramid: Pyramid) -> int:
-        """The level of the answer: finer than that of the path, unless the path ran on the points themselves."""
+        """The level of the answer: finer than that of the path, unless the path ran on the points themselves.
+
+        Small measures are not worth merging.
+        """
+        if len(pyramid.levels[0]) <= _SMALL:
+            return 0
         path = self.path_level(pyramid, self.blur)
         return min(pyramid.level(self.cell * min(self.blur, self._reach)), max(path - 1, 0))
 
@@ -220,8 +229,8 @@ def solve_self(measure: Pyramid, rules: Rules, reduction: Reduction, warm_start:
 def infinite_blur_potentials(source: Cloud, target: Cloud, rules: Rules) -> tuple[Potential, Potential]:
     """The limit of the potentials as eps grows: means of the cost, which makes the loop translation-covariant.
 
-    Balanced p = 2: f(x) = sum_j b_j C(x, y_j) - half of the mean cost. Otherwise zero: unbalanced, the limit is a constant
-    that vanishes for unit masses, and the first sweep sets it right.
+    Balanced p = 2: f(x) = sum_j b_j C(x, y_j) - half of the mean cost. Otherwise zero: unbalanced, the limit is a
+    constant that vanishes for unit masses, and the first sweep sets it right.
     """
     x, y = source.points, target.points
     if not rules.balanced or rules.p == 1:
@@ -267,7 +276,7 @@ def _anneal(source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction
         if rules.balanced and len(past) == 2:
             (eps, old), (last_eps, last) = past
             share = (at.eps - last_eps) / (last_eps - eps)
-            pair = tuple(_towards(p, _towards(q, p, 2.0), share) for p, q in zip(last, old, strict=True))
+            pair = _beyond(old[0], last[0], share), _beyond(old[1], last[1], share)
         if blur == rules.blur:
             break
         f, g = pair
@@ -290,8 +299,8 @@ def _solve_cross_level(
 ) -> Solution:
     """Gauss-Seidel sweeps at the last blur, with Anderson acceleration of g -> f -> g.
 
-    Active blocks are searched for the potentials at hand, which move; an answer is believed on blocks that were searched
-    for potentials not far from it.
+    Active blocks are searched for the potentials at hand, which move; an answer is believed on blocks that were
+    searched for potentials not far from it.
     """
     at = rules.temperature(rules.blur)
     a, b = source.weights, target.weights
@@ -456,6 +465,11 @@ def _shifted(seen_f: torch.Tensor, seen_g: torch.Tensor, source: Cloud, target: 
 def _relaxed(old: Potential, softmin: Potential, omega: float) -> Potential:
     """The relaxed update old + omega (softmin - old), with the derivatives of the softmin."""
     return replace(softmin, values=old.values + omega * (softmin.values - old.values))
+
+
+def _beyond(old: Potential, last: Potential, share: float) -> Potential:
+    """last + share (last - old), values and gradients alike."""
+    return Potential(last.values + share * (last.values - old.values), last.image + share * (last.image - old.image))
 
 
 def _towards(old: Potential, softmin: Potential, omega: float) -> Potential:

@@ -23,6 +23,6 @@ def require_keops() -> None:
     from otreg.transport.reductions.keops import _kernel
 
     try:
-        _kernel(3, torch.device("cpu"))
+        _kernel(2, 1, 3, torch.device("cpu"))
     except ResourceError as error:
         pytest.skip(str(error))

@@ -72,7 +72,8 @@ def test_any_potentials_bound_the_cost_from_both_sides(seed, noise):
     assert rows.max() <= 1 and columns.max() <= 1
     scaled = stored * rows[:, None] * columns[None]
     bounds = Bounds(
-        dual_value(plan, (Relaxation(None), Relaxation(None))), rounded_value(plan, rows, columns, scaled.sum(1), scaled.sum(0))
+        dual_value(plan, (Relaxation(None), Relaxation(None))),
+        rounded_value(plan, rows, columns, scaled.sum(1), scaled.sum(0)),
     )
     exact = entropic_cost(a, b, eps)
     assert bounds.lower <= exact + 1e-10

@@ -21,9 +21,9 @@ from otreg.transport.pyramid_kernels import expand
 class Temperature:
     """What a coupling must know of the problem.
 
-    p: 1 or 2, of the cost C(x, y) = |x - y|^p / p. eps: temperature, a length^p. source_damping, target_damping: factors
-    between a softmin on that side and the potential that the other side sees. cut: pairs of blocks may be left out of a
-    softmin whose share of it is bounded by exp(-cut).
+    p: 1 or 2, of the cost C(x, y) = |x - y|^p / p. eps: temperature, a length^p. source_damping, target_damping:
+    factors between a softmin on that side and the potential that the other side sees. cut: pairs of blocks may be left
+    out of a softmin whose share of it is bounded by exp(-cut).
     """
 
     p: int
@@ -37,9 +37,9 @@ class Temperature:
 class Potential:
     """A softmin of the other side's potential on the points of a cloud, with its derivatives written as an image.
 
-    values: (n,) f, *before* any damping; image: (n, D) T with grad f = x - T: for p = 2 the barycentre of the plan's row.
-    jacobian: (n, D, D) of T, where it is known: for p = 2 the covariance of the plan's row over eps.
-    For p = 2 the map x -> f(x) - |x|^2/2 is concave, so f(z) <= f(x) + <x - T, z - x> + |z - x|^2/2 for every z.
+    values: (n,) f, *before* any damping; image: (n, D) T with grad f = x - T: for p = 2 the barycentre of the plan's
+    row. jacobian: (n, D, D) of T, where it is known: for p = 2 the covariance of the plan's row over eps. For p = 2 the
+    map x -> f(x) - |x|^2/2 is concave, so f(z) <= f(x) + <x - T, z - x> + |z - x|^2/2 for every z.
     """
 
     values: torch.Tensor
@@ -75,7 +75,7 @@ class Potential:
         return Potential(change(self.values), change(self.image), jacobian)
 
     def extended(self, origin: torch.Tensor, points: torch.Tensor) -> Potential:
-        """At other points, (n, D): the Taylor extension from ``origin``, to second order where the Jacobian is known."""
+        """At other points, (n, D): the Taylor extension from ``origin``, to second order with a Jacobian."""
         if self.jacobian is None:
             return self.tangent(origin, points)
         step = points - origin
@@ -112,8 +112,8 @@ class Coupling(Protocol):
     def rows(self, g: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
         """softmin over the columns: -eps log sum_j b_j exp((g_j - C_ij) / eps) for every row i.
 
-        previous: a guess of the result, which shifts the exponents. moments: 0 computes values and keeps the derivatives
-        of ``previous``; 1 computes the image as well, 2 also its Jacobian (only for p = 2).
+        previous: a guess of the result, which shifts the exponents. moments: 0 computes values and keeps the
+        derivatives of ``previous``; 1 computes the image as well, 2 also its Jacobian (only for p = 2).
         """
         ...
 
@@ -136,8 +136,6 @@ class Reduction(Protocol):
         """The levels on which this backend works; cells no finer than ``finest_cell`` above the points."""
         ...
 
-    def couple(
-        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
-    ) -> Coupling:
+    def couple(self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature) -> Coupling:
         """Prepare softmins around the potentials f of the rows and g of the columns."""
         ...

@@ -51,16 +51,14 @@ def _threads_for(pairs: int) -> Iterator[None]:
 class CpuReduction:
     """Block-sparse softmins on all cores, for points of dimension 1 to 3."""
 
-    exact: bool = False  # sum in float64, ten times slower
+    exact: bool = False  # sum in float64, some four times slower
     name: str = "cpu"
 
     def pyramid(self, measure: Measure, finest_cell: float) -> Pyramid:
         """Hilbert-sorted points and cells of ``finest_cell * 2^k``."""
         return build_pyramid(measure, finest_cell)
 
-    def couple(
-        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
-    ) -> CpuCoupling:
+    def couple(self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature) -> CpuCoupling:
         """Search the active slices for the potentials (f, g) and return the softmins over them."""
         return CpuCoupling(source, target, f, g, temperature, exact=self.exact)
 

@@ -1,7 +1,7 @@
 """What the compiled loops of the CPU reduction share: the sizes of blocks, and how LLVM is asked to compile.
 
-Numba's cache of compiled code looks only at the file of the function: whoever changes a number here must touch the files
-that use it.
+Numba's cache of compiled code looks only at the file of the function: whoever changes a number here must touch the
+files that use it.
 """
 
 from __future__ import annotations

@@ -26,8 +26,8 @@ _NEVER = -1e300
 def block_statistics(x, f, image, weights, size, p):
     """Per block of ``size`` points of D coordinates: what bounds and softmins need of it.
 
-    Returns (3 D + 4, blocks): centre c (D), mean image t (D), radius r, half-extents h (D), linearised maximum, mass, log
-    mass. With u = x_i - c the maximum is of f_i - <c - t, u> - |u|^2 / 2 for p = 2, of f_i - <c - t, u> for p = 1.
+    Returns (3 D + 4, blocks): centre c (D), mean image t (D), radius r, half-extents h (D), linearised maximum, mass,
+    log mass. With u = x_i - c the maximum is of f_i - <c - t, u> - |u|^2 / 2 for p = 2, of f_i - <c - t, u> for p = 1.
     """
     n, d = x.shape
     blocks = (n + size - 1) // size
@@ -217,9 +217,9 @@ def _walk_row(i, rows, row_slices, group_score, slices, eps, threshold, p, buffe
 def find_active_slices(rows, row_slices, groups, slices, eps, threshold, p):
     """Slices of columns that may hold plan entries above the threshold, for every block of rows.
 
-    rows (blocks, 3 D + 4), row_slices: :func:`block_statistics`, transposed, of the rows with blocks of BLOCK and of SLICE
-    points; groups, slices: of the columns with GROUP and SLICE. With f the rows' softmins, a row's entries
-    b_j exp((f_i + g_j - C_ij) / eps) sum to one; columns stay when exp(bound / eps) times their mass exceeds
+    rows (blocks, 3 D + 4), row_slices: :func:`block_statistics`, transposed, of the rows with blocks of BLOCK and of
+    SLICE points; groups, slices: of the columns with GROUP and SLICE. With f the rows' softmins, a row's entries b_j
+    exp((f_i + g_j - C_ij) / eps) sum to one; columns stay when exp(bound / eps) times their mass exceeds
     exp(threshold). Returns starts (r + 1,), the active slices (nnz,), and per row block a bound on the sum of the
     entries that were dropped. A row block without active slices gets the most likely one.
     """

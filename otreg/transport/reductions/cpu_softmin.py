@@ -1,8 +1,8 @@
 """Compiled softmins of the CPU reduction, over blocks of rows and their active slices of columns.
 
-Positions and potentials are float64; inside one pair they are re-centred so that the exponents of the plan become numbers
-of order ten, which float32 holds to 1e-6 at any displacement. With x = c + u in a block of rows, y = c + w, t near the
-block's image and p = 2,
+Positions and potentials are float64; inside one pair they are re-centred so that the exponents of the plan become
+numbers of order ten, which float32 holds to 1e-6 at any displacement. With x = c + u in a block of rows, y = c + w, t
+near the block's image and p = 2,
 
     (f(x) + g(y) - |x - y|^2 / 2) / eps =   [f(x) - f_0 - |u|^2 / 2 + <u, t - c>] / eps    (per row, once)
                                           + [g(y) + f_0 - |w|^2 / 2] / eps                 (per column, for each block)
@@ -16,6 +16,8 @@ There is no scalar remainder: columns are padded with zero mass to a multiple of
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 from llvmlite import ir
@@ -38,42 +40,49 @@ _PARTS = BLOCK // SLICE
 _PIECE = 256
 
 
-# Adding this to a float32 of moderate size rounds it to an integer, which then stands in the low bits of the sum.
-_ROUNDER = 1.5 * 2**23
+# Adding these to a float of moderate size rounds it to an integer, which then stands in the low bits of the sum.
+_ROUNDER = np.float32(1.5 * 2**23)
+_DOUBLE_ROUNDER = 1.5 * 2**52
+# Coefficients ln(2)^k / k! of 2^r, which end below 1e-16 on [-1/2, 1/2].
+_TAYLOR = tuple(_LN2**k / math.factorial(k) for k in range(12, -1, -1))
+
+
+def _layout(number):  # type: ignore[no-untyped-def]
+    """Of a float type: the integer type of its bits, its LLVM type, mantissa bits, and the bits of its rounder."""
+    if number == types.float32:
+        return ir.IntType(32), ir.FloatType(), 23, int(_ROUNDER.view(np.int32))
+    return ir.IntType(64), ir.DoubleType(), 52, int(np.float64(_DOUBLE_ROUNDER).view(np.int64))
 
 
 @intrinsic
 def _low_bits(typing_context, total):  # type: ignore[no-untyped-def]
-    """The integer in the low bits of ``x + _ROUNDER``, as a float32: by its bits, since fast math would cancel the sum."""
-    signature = types.float32(types.float32)
+    """The integer in the low bits of ``x + rounder``, as a float: by its bits, since fast math would cancel the sum."""
+    bits, number, _, offset = _layout(total)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        bits = ir.IntType(32)
-        offset = int(np.float32(_ROUNDER).view(np.int32))
         whole = builder.sub(builder.bitcast(arguments[0], bits), ir.Constant(bits, offset))
-        return builder.sitofp(whole, ir.FloatType())
+        return builder.sitofp(whole, number)
 
-    return signature, generate
+    return total(total), generate
 
 
 @intrinsic
 def _scale_by_low_bits(typing_context, mantissa, total):  # type: ignore[no-untyped-def]
-    """``mantissa * 2**k`` for float32, where the low bits of ``total`` hold the integer k: adds to the exponent bits."""
-    signature = types.float32(types.float32, types.float32)
+    """``mantissa * 2**k``, where the low bits of ``total`` hold the integer k: adds to the exponent bits."""
+    bits, number, width, _ = _layout(total)
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        bits = ir.IntType(32)
-        shift = builder.shl(builder.bitcast(arguments[1], bits), ir.Constant(bits, 23))
-        return builder.bitcast(builder.add(builder.bitcast(arguments[0], bits), shift), ir.FloatType())
+        shift = builder.shl(builder.bitcast(arguments[1], bits), ir.Constant(bits, width))
+        return builder.bitcast(builder.add(builder.bitcast(arguments[0], bits), shift), number)
 
-    return signature, generate
+    return total(total, total), generate
 
 
 @njit(inline="always", fastmath=FAST)
 def _exp2(x):
     """2^x in float32, relative error 3e-7; x is clamped to the range of normal numbers."""
     x = min(max(x, f4(-126.0)), f4(126.0))
-    total = x + f4(_ROUNDER)
+    total = x + _ROUNDER
     rest = x - _low_bits(total)
     # The polynomial of degree 5 with the smallest largest relative error on [-1/2, 1/2], 7.5e-8 (Remez).
     p = f4(0.00132765)
@@ -85,6 +94,18 @@ def _exp2(x):
     return _scale_by_low_bits(p, total)
 
 
+@njit(inline="always", fastmath=FAST)
+def _exp2_double(x):
+    """2^x in float64, relative error 3e-16; x is clamped to [-1000, 1000]."""
+    x = min(max(x, -1000.0), 1000.0)
+    total = x + _DOUBLE_ROUNDER
+    rest = x - _low_bits(total)
+    p = _TAYLOR[0]
+    for coefficient in _TAYLOR[1:]:
+        p = p * rest + coefficient
+    return _scale_by_low_bits(p, total)
+
+
 @njit(parallel=True, cache=True)
 def softmin_blocks(x, f, images, y, g, log_b, starts, columns, eps, p, moments, exact, out, image, jacobian, peak):
     """Softmin of every row over its active slices of columns, optionally with its derivatives.
@@ -93,9 +114,9 @@ def softmin_blocks(x, f, images, y, g, log_b, starts, columns, eps, p, moments, 
     mass of the slice's rows goes, roughly. y (m, D), g (m,), log_b (m,): columns, potentials, log weights. starts,
     columns: active slices in CSR form, per block of rows. exact: sum in float64, slowly.
 
-    Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps); with moments >= 1 image (n, D), the row's point less the
-    gradient of the softmin; with moments = 2 (p = 2 only) jacobian (n, D, D) of that image, the covariance of the plan's
-    row over eps; and, if peak is (nnz,) and not empty: for the slices that were taken together the largest share
+    Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps); with moments >= 1 image (n, D), the row's point less
+    the gradient of the softmin; with moments = 2 (p = 2 only) jacobian (n, D, D) of that image, the covariance of the
+    plan's row over eps; and, if peak is (nnz,) and not empty: for the slices that were taken together the largest share
     sum_j b_j exp((f_i + g_j - C_ij) / eps) over the block's rows.
     """
     n, d = x.shape
@@ -162,10 +183,9 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
         a[i] = f4((level - f_ref) * to_bits)
 
     if exact or (widest if p == 2 else np.sqrt(widest)) * to_bits > _WIDEST:
-        if size > SLICE:
+        if size > SLICE and not exact:
             return False
-        for i in range(first, first + size):
-            out[i] = _softmin_row(x[i], y, g, log_b, active, eps, p, moments, image[i], jacobian[i])
+        _softmin_rows_double(first, size, x, f, y, g, log_b, active, eps, p, moments, out, image, jacobian)
         peak[:] = f4(1.0)
         return True
 
@@ -341,6 +361,87 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
                     jacobian[at, q, k] = jacobian[at, k, q]
                     row += 1
     return True
+
+
+@njit(fastmath=FAST, error_model="numpy", cache=True)
+def _softmin_rows_double(first, size, x, f, y, g, log_b, active, eps, p, moments, out, image, jacobian):
+    """The softmin of ``size`` rows from ``first`` on in float64, where nothing needs to be re-centred."""
+    m, d = y.shape
+    to_bits = _LOG2E / eps
+    longest = min(active.shape[0], _PIECE) * SLICE
+    b = np.empty(longest)
+    v = np.empty((d, longest))
+    apart = np.empty(longest)
+    e = np.empty(longest)
+    total = np.zeros((size, 1 + d + d * d))
+    for piece in range(0, active.shape[0], _PIECE):
+        together = min(active.shape[0] - piece, _PIECE)
+        length = together * SLICE
+        for part in range(together):
+            start = active[piece + part] * SLICE
+            for j in range(SLICE):
+                at = part * SLICE + j
+                column = min(start + j, m - 1)
+                b[at] = g[column] * to_bits + log_b[column] * _LOG2E if start + j < m else _EMPTY
+                for k in range(d):
+                    v[k, at] = y[column, k]
+        for i in range(size):
+            for j in range(length):
+                apart[j] = 0.0
+            for k in range(d):
+                x_k = x[first + i, k]
+                v_k = v[k]
+                for j in range(length):
+                    apart[j] += (x_k - v_k[j]) ** 2
+            level = f[first + i] * to_bits
+            s = 0.0
+            if p == 2:
+                for j in range(length):
+                    e[j] = _exp2_double(level + b[j] - apart[j] * (0.5 * to_bits))
+            else:
+                for j in range(length):
+                    apart[j] = np.sqrt(apart[j])
+                    e[j] = _exp2_double(level + b[j] - apart[j] * to_bits)
+            for j in range(length):
+                s += e[j]
+            total[i, 0] += s
+            if moments == 0:
+                continue
+            if p == 1:
+                for j in range(length):
+                    e[j] /= apart[j] + 1e-300
+            for k in range(d):
+                x_k = x[first + i, k]
+                v_k = v[k]
+                s = 0.0
+                for j in range(length):
+                    apart[j] = e[j] * (v_k[j] - x_k)
+                    s += apart[j]
+                total[i, 1 + k] += s
+                if moments == 2:
+                    for q in range(k + 1):
+                        x_q = x[first + i, q]
+                        v_q = v[q]
+                        s = 0.0
+                        for j in range(length):
+                            s += apart[j] * (v_q[j] - x_q)
+                        total[i, 1 + d + k * d + q] += s
+    for i in range(size):
+        at = first + i
+        s = total[i, 0]
+        if not 1e-150 < s < 1e150:  # the previous potential was too far off to shift the exponents
+            out[at] = _softmin_row(x[at], y, g, log_b, active, eps, p, moments, image[at], jacobian[at])
+            continue
+        out[at] = f[at] - eps * _LN2 * np.log2(s)
+        if moments >= 1:
+            for k in range(d):
+                image[at, k] = x[at, k] + total[i, 1 + k] / s
+        if moments == 2 and p == 2:
+            for k in range(d):
+                for q in range(k + 1):
+                    mean = total[i, 1 + k] / s * (total[i, 1 + q] / s)
+                    jacobian[at, k, q] = (total[i, 1 + d + k * d + q] / s - mean) / eps
+                    jacobian[at, q, k] = jacobian[at, k, q]
 
 
 @njit(error_model="numpy", cache=True)
