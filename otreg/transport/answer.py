@@ -14,8 +14,8 @@ from otreg.transport.prepared import WarmStart
 class Transport(ABC):
     """Transport between a source and a target measure: its value with an interval, potentials, map and gradients.
 
-    All lengths are in the units of the measures' points; C = |x - y|^p / p. What ``value`` is the cost of, and how far it can
-    be trusted, is said by the class that found it.
+    All lengths are in the units of the measures' points; C = |x - y|^p / p. What ``value`` is the cost of, and how far
+    it can be trusted, is said by the class that found it.
     """
 
     # --- value and certificate ---
