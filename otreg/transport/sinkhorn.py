@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -11,15 +11,17 @@ import torch
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.transport.answer import Transport
+from otreg.transport.prepared import PreparedMeasure, WarmStart
 from otreg.transport.reductions import Potential, Reduction, select_reduction
 from otreg.transport.relaxation import Relaxation
-from otreg.transport.prepared import PreparedMeasure, WarmStart
 from otreg.transport.result import EntropicTransport, padded_coordinates
 from otreg.transport.solver import Rules, solve_cross
 from otreg.transport.sorting import SortedTransport
 
 # Potentials of a source that has moved further than this (rms) are worth nothing.
 _NEARBY_BLURS = 3.0
+# Marginal errors that are out of reach in float32, and at all.
+_FLOAT32_TOLERANCE, _FINEST_TOLERANCE = 3e-5, 1e-11
 
 
 Reach = float | None | tuple[float | None, float | None]
@@ -31,24 +33,27 @@ class Sinkhorn:
     """Settings of the debiased divergence with cost C = |x - y|^p / p at temperature eps = blur^p.
 
     blur: a length; for p = 2 the standard deviation of the entropic blur; 0, for measures on a line without reach and
-    features, asks for the exact transport (see :class:`SortedTransport`). reach: length beyond which mass is left rather than
-    moved (rho = reach^p); None conserves mass; a pair sets it for source and target apart. p: 2 or 1. tolerance: marginal
-    error at which the iterations stop. max_iterations: sweeps at the last blur. reduction: "auto", "dense", "cpu" or
-    "keops". precision: "float32" for the sums of the cpu reduction (the rest is float64 anyway), or "float64", ten times
-    slower. map_tolerance: rms error of the map, over the larger of its rms length and the blur, up to which it may come from
-    a Taylor expansion; 0 always computes the exact extension. Raises ArgumentError when a setting is out of range.
+    features, asks for the exact transport (see :class:`SortedTransport`). reach: length beyond which mass is left
+    rather than moved (rho = reach^p); None conserves mass; a pair sets it for source and target apart. p: 2 or 1.
+    tolerance: marginal error at which the iterations stop. value_tolerance: error of the divergence, over its value,
+    down to which the problem is solved again with a finer tolerance, finer cells and at last in float64; None does not
+    ask. max_iterations: sweeps at the last blur. reduction: "auto", "dense", "cpu" or "keops". precision: "float32" for
+    the sums of the cpu reduction (the rest is float64 anyway), or "float64", ten times slower. map_tolerance: rms error
+    of the map, over the larger of its rms length and the blur, up to which it may come from a Taylor expansion; 0
+    always computes the exact extension. Raises ArgumentError when a setting is out of range.
     """
 
     blur: float
     reach: Reach = None
     p: int = 2
     tolerance: float = 1e-3
+    value_tolerance: float | None = None
     max_iterations: int = 300
     reduction: str = "auto"
     precision: str = "float32"
     map_tolerance: float = 5e-3
-    # The path: ratio of consecutive blurs, sweeps that each of them gets (by default 3 when mass is conserved, where the
-    # extrapolation to the next blur rewards it, else 2), and their over-relaxation.
+    # The path: ratio of consecutive blurs, sweeps that each of them gets (by default 3 when mass is conserved, where
+    # the extrapolation to the next blur rewards it, else 2), and their over-relaxation.
     ratio: float = 0.7
     path_sweeps: int | None = None
     over_relaxation: float = 1.5
@@ -69,6 +74,7 @@ class Sinkhorn:
             ("reach", self.reaches[0]),
             ("reach", self.reaches[1]),
             ("tolerance", self.tolerance),
+            ("value_tolerance", self.value_tolerance),
             ("cell", self.cell),
         ):
             if value is not None and not (value > 0 and math.isfinite(value)):
@@ -142,7 +148,22 @@ class Sinkhorn:
                 target.sorted(_moved(warm_start.target, warm_start.target_points, b, self.p)),
             )
         cross = solve_cross(source.pyramid, target.pyramid, self._rules, source.reduction, start)
-        return EntropicTransport(source, target, cross, self.map_tolerance)
+        transport = EntropicTransport(source, target, cross, self.map_tolerance)
+        finer = self._finer(transport)
+        return transport if finer is None else finer(a, b, warm_start=transport.warm_start)
+
+    def _finer(self, transport: EntropicTransport) -> Sinkhorn | None:
+        """Settings that bring the value closer to its tolerance; None when it holds, or nothing finer is left."""
+        if self.value_tolerance is None or transport.value_settled:
+            return None
+        allowed = self.value_tolerance * transport.value
+        if transport.quantisation_error > allowed / 2:
+            return replace(self, cell=self.cell / 2, path_cell=self.path_cell / 2)
+        if transport.marginal_error > self.tolerance or self.tolerance <= _FINEST_TOLERANCE:
+            return None  # what the sweeps could not reach, more of the same will not
+        tolerance = max(self.tolerance / 10, _FINEST_TOLERANCE)
+        precision = "float64" if tolerance < _FLOAT32_TOLERANCE else self.precision
+        return replace(self, tolerance=tolerance, precision=precision)
 
     def _reduction(self, measure: Measure) -> Reduction:
         return select_reduction(self.reduction, measure, exact=self.precision == "float64")
@@ -156,6 +177,7 @@ class Sinkhorn:
             source=source,
             target=target,
             tolerance=self.tolerance,
+            value_tolerance=self.value_tolerance,
             max_iterations=self.max_iterations,
             ratio=self.ratio,
             path_sweeps=self.path_sweeps or (3 if self.reaches == (None, None) else 2),
