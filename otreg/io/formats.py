@@ -86,7 +86,14 @@ CODECS: tuple[Codec, ...] = (
         write_freesurfer,
         freesurfer_cannot_hold,
     ),
-    Codec("nifti", (".nii", ".nii.gz"), guarded("read_nifti", "nibabel"), extra="medical", says_space=True),
+    # A small file may well hold a mask of hundreds of millions of voxels; the reader itself checks what it claims.
+    Codec(
+        "nifti",
+        (".nii", ".nii.gz"),
+        guarded("read_nifti", "nibabel", computing=60.0, memory=8 << 30),
+        extra="medical",
+        says_space=True,
+    ),
     Codec("las", (".las", ".laz"), guarded("read_las", "laspy", "lazrs"), extra="lidar"),
     Codec("gltf", (".glb", ".gltf"), guarded("read_scene", "trimesh")),
     Codec("3mf", (".3mf",), guarded("read_scene", "trimesh", "lxml", "networkx")),

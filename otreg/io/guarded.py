@@ -22,7 +22,7 @@ from otreg.io.plain import read_json
 from otreg.io.source import regular_file
 from otreg.shapes import Shape
 
-SECONDS = 20.0  # until the child is given up, however busy the machine is
+SECONDS = 60.0  # until the child is given up, however busy the machine is
 CPU_SECONDS = 4.0  # of computing, for the imports of the child and small files
 SECONDS_PER_BYTE = 1e-6
 MEMORY = 2 << 30  # bytes of address space, of which the imports need a fifth
@@ -31,15 +31,26 @@ OUT_OF_TIME = -signal.SIGXCPU if hasattr(signal, "SIGXCPU") else None  # a retur
 EXTRAS = {"pyvista": "vtk", "nibabel": "medical", "laspy": "lidar", "lazrs": "lidar", "h5py": "med"}
 
 
-def guarded(parser: str, *packages: str) -> Callable[[Path], Shape]:
+def guarded(
+    parser: str, *packages: str, computing: float = CPU_SECONDS, memory: int = MEMORY
+) -> Callable[[Path], Shape]:
     """A reader that runs ``otreg.io.foreign.PARSER`` in a child process; ``packages`` must be installed for it.
 
     parser: the function's name; what follows a colon is its second argument.
+    computing, memory: seconds and bytes that it may take for any file; more is allowed in proportion to its size.
     """
 
     def read(path: Path) -> Shape:
         require(*packages)
-        return read_guarded(parser, path)
+        size = regular_file(path)
+        more = SECONDS_PER_BYTE * size
+        return read_guarded(
+            parser,
+            path,
+            seconds=max(SECONDS, computing) + more,
+            computing=computing + more,
+            memory=memory + MEMORY_PER_BYTE * size,
+        )
 
     return read
 
@@ -52,16 +63,14 @@ def require(*packages: str) -> None:
             raise MissingDependencyError(f"this format needs the package {package}; install it: pip install {what}")
 
 
-def read_guarded(parser: str, path: Path, *, seconds: float | None = None, memory: int | None = None) -> Shape:
+def read_guarded(
+    parser: str, path: Path, *, seconds: float = SECONDS, computing: float = CPU_SECONDS, memory: int = MEMORY
+) -> Shape:
     """The shape that a foreign parser finds in a file, or FormatError, whatever the parser does.
 
-    seconds, memory: limits for the child, by default in proportion to the file's size; memory in bytes. By default it
-    may compute for less time than it may take, so that a busy machine fails no file.
+    seconds: until the child is given up; computing: of them, those that it may use itself, fewer, so that a busy
+    machine fails no file; memory: in bytes.
     """
-    size = regular_file(path)
-    computing = CPU_SECONDS + SECONDS_PER_BYTE * size if seconds is None else seconds
-    seconds = SECONDS + SECONDS_PER_BYTE * size if seconds is None else seconds
-    memory = MEMORY + MEMORY_PER_BYTE * size if memory is None else memory
     with tempfile.TemporaryDirectory(prefix="otreg-") as folder:
         answer = Path(folder) / "answer.json"
         limits = [str(memory), str(max(1, int(computing)))]

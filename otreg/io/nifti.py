@@ -20,6 +20,7 @@ from otreg.shapes import Shape
 
 Array = npt.NDArray[Any]
 LARGEST = 1 << 30  # bytes of voxels
+CHUNK = 1 << 20  # voxels that are placed at once
 HEADER = 540  # bytes: the header of NIfTI-2, the longer one
 
 
@@ -58,6 +59,16 @@ def read_nifti(path: Path) -> Shape:
     return _voxels(image.from_bytes(data), shape)
 
 
+def _centres(places: Array, shape: tuple[int, ...], affine: Array) -> Array:
+    """(n, 3) where the affine map puts the voxels at ``places`` of the flat image, a part at a time to save memory."""
+    points = np.empty((len(places), 3))
+    for start in range(0, len(places), CHUNK):
+        rows = slice(start, start + CHUNK)
+        indices = np.stack(np.unravel_index(places[rows], shape), axis=1)
+        points[rows] = indices @ affine[:3, :3].T + affine[:3, 3]
+    return points
+
+
 def _unpacked(data: bytes, size: int) -> bytes:
     """The first ``size`` bytes, unpacked if they are compressed; never more."""
     if not data.startswith(b"\x1f\x8b"):
@@ -81,10 +92,10 @@ def _voxels(image: Any, shape: tuple[int, ...]) -> Shape:
             values = values.astype(np.int32)
     if values.min() < 0:
         raise FormatError(f"must hold a mask or labels >= 0; found {values.min():g}. Make a mask of the image first")
-    places = np.argwhere(values > 0)
+    places = np.flatnonzero(values)
     if not len(places):
         raise FormatError("holds no voxel above 0, so the mask is empty")
-    found = values[tuple(places.T)]
+    found = values.reshape(-1)[places]
     affine = np.asarray(image.affine, dtype=np.float64)
     volume = abs(float(np.linalg.det(affine[:3, :3])))
     if not (np.isfinite(affine).all() and volume > 0):
@@ -95,7 +106,7 @@ def _voxels(image: Any, shape: tuple[int, ...]) -> Shape:
     if found.dtype.kind == "f":
         warnings.append("the values are no whole numbers; pass --weights value to weigh the voxels by them")
     return Shape(
-        points=places @ affine[:3, :3].T + affine[:3, 3],
+        points=_centres(places, values.shape, affine),
         point_data={
             "value" if found.dtype.kind == "f" else "label": found,
             "voxel_volume": np.full(len(places), volume),
