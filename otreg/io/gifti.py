@@ -334,31 +334,38 @@ def _encoded(array: DataArray, values: Values) -> bytes:
 
 def _fresh(shape: Shape) -> bytes:
     single = np.array_equal(shape.points.astype(np.float32), shape.points)
-    arrays = [(POINTSET, "", shape.points.astype(np.float32 if single else np.float64))]
-    wide = len(shape.points) > 2**31 - 1
-    arrays += [(TRIANGLE, "", block.indices.astype(np.uint32 if wide else np.int32)) for block in shape.cells]
-    arrays += [("NIFTI_INTENT_NONE", name, values) for name, values in shape.point_data.items()]
-    space = "NIFTI_XFORM_SCANNER_ANAT" if shape.space == "RAS" else "NIFTI_XFORM_UNKNOWN"
-    head = '<?xml version="1.0" encoding="UTF-8"?>\n<GIFTI Version="1.0" NumberOfDataArrays="%d">\n<MetaData/>\n'
-    parts = [(head % len(arrays)).encode()]
+    arrays: list[tuple[str, str, Values]] = [
+        (POINTSET, "", shape.points.astype(np.float32 if single else np.float64)),
+        *((TRIANGLE, "", block.indices.astype(np.int32)) for block in shape.cells),
+        *(("NIFTI_INTENT_NONE", name, np.asarray(values)) for name, values in shape.point_data.items()),
+    ]
+    head = f'<?xml version="1.0" encoding="UTF-8"?>\n<GIFTI Version="1.0" NumberOfDataArrays="{len(arrays)}">\n'
+    parts = [head.encode(), b"<MetaData/>\n"]
     for intent, name, values in arrays:
-        sizes = "".join(f' Dim{k}="{size}"' for k, size in enumerate(values.shape))
-        attributes = {"Encoding": "GZipBase64Binary", "Endian": "LittleEndian"}
+        attributes = {
+            "Intent": intent,
+            "DataType": NAMES[values.dtype.str[1:]],
+            "ArrayIndexingOrder": "RowMajorOrder",
+            "Dimensionality": str(values.ndim),
+            **{f"Dim{k}": str(size) for k, size in enumerate(values.shape)},
+            "Encoding": "GZipBase64Binary",
+            "Endian": "LittleEndian",
+            "ExternalFileName": "",
+            "ExternalFileOffset": "0",
+        }
+        tag = " ".join(f'{key}="{value}"' for key, value in attributes.items())
         meta = (
             f"<MetaData><MD><Name>Name</Name><Value>{escape(name)}</Value></MD></MetaData>" if name else "<MetaData/>"
         )
-        if intent == POINTSET:
-            unit = "1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"
-            spaces = f"<DataSpace>{space}</DataSpace><TransformedSpace>{space}</TransformedSpace>"
-            meta += (
-                f"<CoordinateSystemTransformMatrix>{spaces}<MatrixData>{unit}</MatrixData>"
-                "</CoordinateSystemTransformMatrix>"
-            )
-        tag = (
-            f'<DataArray Intent="{intent}" DataType="{NAMES[values.dtype.str[1:]]}" '
-            f'ArrayIndexingOrder="RowMajorOrder" Dimensionality="{values.ndim}"{sizes} '
-            'Encoding="GZipBase64Binary" Endian="LittleEndian" ExternalFileName="" ExternalFileOffset="0">'
-        )
-        array = DataArray(attributes, (0, 0))
-        parts += [f"{tag}{meta}<Data>".encode(), _encoded(array, values), b"</Data></DataArray>\n"]
+        system = _system(shape.space) if intent == POINTSET else ""
+        content = _encoded(DataArray(attributes, (0, 0)), values)
+        parts += [f"<DataArray {tag}>{meta}{system}<Data>".encode(), content, b"</Data></DataArray>\n"]
     return b"".join([*parts, b"</GIFTI>\n"])
+
+
+def _system(space: Space) -> str:
+    """The element that says where the axes point."""
+    name = "NIFTI_XFORM_SCANNER_ANAT" if space == "RAS" else "NIFTI_XFORM_UNKNOWN"
+    spaces = f"<DataSpace>{name}</DataSpace><TransformedSpace>{name}</TransformedSpace>"
+    unit = " ".join("1" if i == j else "0" for i in range(4) for j in range(4))
+    return f"<CoordinateSystemTransformMatrix>{spaces}<MatrixData>{unit}</MatrixData></CoordinateSystemTransformMatrix>"

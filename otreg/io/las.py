@@ -47,8 +47,8 @@ def read_las(path: Path) -> Shape:
 
 def _with_fitting_records(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """The file without the records in front of its points, if their number cannot be true; the points need none."""
-    if len(data) < 104:
-        raise FormatError(f"a LAS header has more than 100 bytes; found {len(data)}")
+    if len(data) <= 104:
+        raise FormatError(f"a LAS header has more than 104 bytes; found {len(data)}")
     header, begin, count = (int.from_bytes(data[a:b], "little") for a, b in ((94, 96), (96, 100), (100, 104)))
     if count * RECORD <= begin - header:
         return data, ()
