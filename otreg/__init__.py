@@ -14,65 +14,80 @@ __version__ = "0.1.0"
 _HOME = {
     "DistanceConfig": "otreg.config",
     "Frame": "otreg.measures",
+    "MapConfig": "otreg.config",
+    "MapOutputs": "otreg.jobs",
     "Measure": "otreg.measures",
     "OtregError": "otreg.errors",
     "Outputs": "otreg.jobs",
+    "PreparedMeasure": "otreg.transport",
     "RegisterConfig": "otreg.config",
     "Registration": "otreg.registration",
     "RegistrationSettings": "otreg.registration",
     "Shape": "otreg.shapes",
     "Sinkhorn": "otreg.transport",
+    "SinkhornDivergence": "otreg.losses",
     "Transform": "otreg.models.transform",
     "Transport": "otreg.transport",
     "apply_transform": "otreg.jobs",
     "distance_files": "otreg.jobs",
+    "map_files": "otreg.jobs",
     "measure_from_shape": "otreg.measures.from_shape",
     "read_shape": "otreg.io",
     "register": "otreg.registration",
     "register_files": "otreg.jobs",
+    "transport": "otreg.transport",
     "write_shape": "otreg.io",
 }
 
 __all__ = [
     "DistanceConfig",
     "Frame",
+    "MapConfig",
+    "MapOutputs",
     "Measure",
     "OtregError",
     "Outputs",
+    "PreparedMeasure",
     "RegisterConfig",
     "Registration",
     "RegistrationSettings",
     "Shape",
     "Sinkhorn",
+    "SinkhornDivergence",
     "Transform",
     "Transport",
     "__version__",
     "apply_transform",
     "distance_files",
+    "map_files",
     "measure_from_shape",
     "read_shape",
     "register",
     "register_files",
+    "transport",
     "write_shape",
 ]
 
 if TYPE_CHECKING:
-    from otreg.config import DistanceConfig, RegisterConfig
+    from otreg.config import DistanceConfig, MapConfig, RegisterConfig
     from otreg.errors import OtregError
     from otreg.io import read_shape, write_shape
-    from otreg.jobs import Outputs, apply_transform, distance_files, register_files
+    from otreg.jobs import MapOutputs, Outputs, apply_transform, distance_files, map_files, register_files
+    from otreg.losses import SinkhornDivergence
     from otreg.measures import Frame, Measure
     from otreg.measures.from_shape import measure_from_shape
     from otreg.models.transform import Transform
     from otreg.registration import Registration, RegistrationSettings, register
     from otreg.shapes import Shape
-    from otreg.transport import Sinkhorn, Transport
+    from otreg.transport import PreparedMeasure, Sinkhorn, Transport, transport
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'otreg' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    home = import_module(_HOME[name])
+    # The subpackage "transport" is itself the function of that name.
+    value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
     globals()[name] = value  # the next access does not come here
     return value
 
