@@ -95,10 +95,9 @@ def _follow(
 
 
 def _compare(entrants: list[_Entrant], blur: float, reach: float) -> Choice:
-    """The best entrant, of several as good the least turned one, beside the best of those that are turned from it."""
-    best = min(entrant.score for entrant in entrants)
-    even = max(_EVEN * best, best + NOISE * reach**2)
-    winner = min((entrant for entrant in entrants if entrant.score <= even), key=lambda entrant: entrant.turn)
+    """The first in rank beside the best of those that are turned from it."""
+    winner = _ranked(entrants, reach)[0]
+    even = _even(entrants, reach)
     others = [entrant for entrant in entrants if _apart(entrant, winner) > OTHER_DEGREES]
     rival = min(others, key=lambda entrant: entrant.score, default=None)
     return Choice(
@@ -114,14 +113,26 @@ def _compare(entrants: list[_Entrant], blur: float, reach: float) -> Choice:
 
 
 def _remaining(entrants: list[_Entrant], reach: float) -> list[_Entrant]:
-    """Those whose score is not clearly worse than the best, best first."""
+    """Those whose score is not clearly worse than the best, in rank."""
     best = min(entrant.score for entrant in entrants)
     limit = max(_RATIO * best, best + NOISE * reach**2)
-    return sorted((entrant for entrant in entrants if entrant.score <= limit), key=lambda entrant: entrant.score)
+    return [entrant for entrant in _ranked(entrants, reach) if entrant.score <= limit]
+
+
+def _ranked(entrants: list[_Entrant], reach: float) -> list[_Entrant]:
+    """Those that are as good as the best by how little they turn the source, then the others by their score."""
+    even = _even(entrants, reach)
+    return sorted(entrants, key=lambda entrant: (0, entrant.turn) if entrant.score <= even else (1, entrant.score))
+
+
+def _even(entrants: list[_Entrant], reach: float) -> float:
+    """Up to which score entrants are as good as the best."""
+    best = min(entrant.score for entrant in entrants)
+    return max(_EVEN * best, best + NOISE * reach**2)
 
 
 def _distinct(entrants: list[_Entrant]) -> list[_Entrant]:
-    """The best of each group that came to the same pose; it counts as given if one of them is."""
+    """The first of each group that came to the same pose; it counts as given if one of them is."""
     kept: list[_Entrant] = []
     for entrant in entrants:
         same = next((k for k, other in enumerate(kept) if _apart(entrant, other) < 1.0), None)

@@ -42,7 +42,7 @@ def test_small_moves_end_as_converged(turned, optimizer):
 
 @pytest.mark.parametrize("optimizer", ["gauss-newton", "lbfgs", "adam"])
 def test_the_allowed_steps_are_the_most_that_are_taken(turned, optimizer):
-    registration, ending = ending_of(turned, optimizer=optimizer, tolerance=1e-15, iterations=2)
+    registration, ending = ending_of(turned, optimizer=optimizer, tolerance=1e-15, iterations=2, init="none")
     assert ending is Ending.OUT_OF_STEPS
     assert not registration.converged
     assert registration.status.startswith("rigid: stopped after the allowed number of steps")
@@ -100,6 +100,8 @@ def test_first_order_optimisers_keep_the_last_state_when_the_loss_is_not_finite(
         ({"models": ("spline",), "control_points": 0}, "control_points must be at least 1; got 0"),
         ({"reach": 0.0}, "reach must be positive.*; got 0"),
         ({"reduction": "magic"}, "reduction must be .*; got 'magic'"),
+        ({"init": "anywhere"}, "init must be auto, search, centroid or none; got 'anywhere'"),
+        ({"init": "search", "models": ("affine",)}, "must be rigid or similarity; got 'affine'"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(turned, settings, words):
@@ -139,16 +141,16 @@ def cut(name, motion, *, source_from, target_to):
     ("name", "source_from", "target_to"),
     [("potato", -0.8, 0.9), ("potato", -0.6, 0.7), ("leaf", -0.9, 1.1)],  # 12 to 22 % of a shape are missing
 )
-def test_the_shorter_the_reach_the_better_the_pose_of_shapes_that_overlap_in_part(name, source_from, target_to):
+def test_shapes_that_overlap_in_part_find_their_pose_with_a_reach(name, source_from, target_to):
     motion = linear(rotation(10, 2 if name == "leaf" else 3, seed=3), 0.05)
     known = cut(name, motion, source_from=source_from, target_to=target_to)
     errors = []
     for reach in (None, 0.05, 0.02):
-        registration, _ = ending_of(known, reach=reach)
+        # Upside down these smooth shapes, cut at opposite ends, fit as well: a search would find that.
+        registration, _ = ending_of(known, reach=reach, init="none")
         errors.append(rms(registration.model(known.source.points).numpy() - known.truth))
-    assert errors[2] < errors[1] < errors[0]
-    # A smooth shape that is cut slides along itself: what is left of the error is of the order of the reach.
-    assert errors[2] < 4 * 0.02
+    assert errors[1] < 0.25 * errors[0]
+    assert errors[2] < 0.5 * BLUR
 
 
 @pytest.mark.parametrize("name", ["potato", "leaf"])
@@ -208,7 +210,7 @@ def test_no_nan_comes_out_whatever_goes_in(case, reach, optimizer):
     assert bool(torch.isfinite(transport.displacement).all())
 
 
-def test_two_points_each_are_registered():
+def test_two_points_each_are_registered_the_shorter_way_round():
     points = torch.tensor([[0.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
     half = torch.full((2,), 0.5, dtype=torch.float64)
     target = Measure(points @ torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=torch.float64), half)

@@ -33,13 +33,15 @@ def turned():
 
 
 @pytest.mark.parametrize(
-    ("models", "reach"), [(("rigid",), None), (("rigid",), 0.05), (("similarity", "affine"), 0.05), (("spline",), None)]
+    ("models", "reach"),
+    # With a reach a last rigid model follows the parts that overlap instead of the loss.
+    [(("rigid",), None), (("rigid", "affine"), 0.05), (("similarity", "affine"), 0.05), (("spline",), None)],
 )
 @pytest.mark.parametrize("name", ["potato", "leaf"])
 def test_the_loss_descends_at_every_blur_within_its_error(name, models, reach):
     turn = rotation(30, 2 if name == "leaf" else 3, seed=4)
     known = pair(name, lambda points: bend(points) @ turn.T, m=800, seed=2)
-    registration = run(known, models=models, reach=reach, stiffness=1e-4)
+    registration = run(known, models=models, reach=reach, stiffness=1e-4, init="none")
     compared = 0
     for stage in registration.stages:
         for before, after in itertools.pairwise(stage.steps):
