@@ -111,6 +111,14 @@ def gather(points, weights, order):
     return out, mass
 
 
+@njit(parallel=True, cache=True)
+def scatter(values, order, out):
+    """out[order] = values, for values (n, k)."""
+    for i in prange(values.shape[0]):
+        for k in range(values.shape[1]):
+            out[order[i], k] = values[i, k]
+
+
 @njit(parallel=True, error_model="numpy", cache=True)
 def merge_cells(points, weights, starts):
     """Centroid, mass and the parent index of every member, for cells given by offsets into sorted points (n, D)."""

@@ -20,6 +20,8 @@ from otreg.transport.sorting import SortedTransport
 
 # Potentials of a source that has moved further than this (rms) are worth nothing.
 _NEARBY_BLURS = 3.0
+# After smaller motions (rms) the potentials are good in all but the shortest waves.
+_STILL_BLURS = 0.05
 # Marginal errors that are out of reach in float32, and at all.
 _FLOAT32_TOLERANCE, _FINEST_TOLERANCE = 3e-5, 1e-11
 
@@ -141,13 +143,16 @@ class Sinkhorn:
                 f"balanced transport needs equal masses; got {float(a.mass):g} and {float(b.mass):g}. "
                 "Normalise the weights or set a reach."
             )
-        start = None
-        if warm_start is not None and _rms(warm_start.source_points, a) <= _NEARBY_BLURS * self.blur:
-            start = (
-                source.sorted(_moved(warm_start.source, warm_start.source_points, a, self.p)),
-                target.sorted(_moved(warm_start.target, warm_start.target_points, b, self.p)),
-            )
-        cross = solve_cross(source.pyramid, target.pyramid, self._rules, source.reduction, start)
+        start, motion = None, 0.0
+        if warm_start is not None:
+            motion = max(_rms(warm_start.source_points, a), _rms(warm_start.target_points, b))
+            if motion <= _NEARBY_BLURS * self.blur:
+                start = (
+                    source.sorted(_moved(warm_start.source, warm_start.source_points, a, self.p)),
+                    target.sorted(_moved(warm_start.target, warm_start.target_points, b, self.p)),
+                )
+        moved = motion > _STILL_BLURS * self.blur
+        cross = solve_cross(source.pyramid, target.pyramid, self._rules, source.reduction, start, moved=moved)
         transport = EntropicTransport(source, target, cross, self.map_tolerance)
         finer = self._finer(transport)
         return transport if finer is None else finer(a, b, warm_start=transport.warm_start)
