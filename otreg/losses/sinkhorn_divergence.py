@@ -62,8 +62,8 @@ class SinkhornDivergence(torch.nn.Module):
     settings are those of :class:`otreg.Sinkhorn`, e.g. ``tolerance`` or ``reduction``.
 
     Call, cost and constants are those of GeomLoss' ``SamplesLoss("sinkhorn", p=p, blur=blur, reach=reach)``; the sweeps
-    go on until the marginals hold to ``tolerance``. Points whose weight is zero get no gradient, and weights have one up
-    to a constant when mass is conserved. The loss can be differentiated once.
+    go on until the marginals hold to ``tolerance``. Weights have a gradient up to a constant when mass is conserved,
+    points without weight have none. The loss can be differentiated once.
 
     >>> loss = SinkhornDivergence(blur=0.05)
     >>> x = torch.rand(100, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
