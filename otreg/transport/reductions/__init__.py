@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from otreg.errors import ArgumentError
+import importlib.util
+
+from otreg.errors import ArgumentError, ResourceError
 from otreg.measures import Measure
 from otreg.transport.reductions.base import Coupling, Potential, Reduction
 
-REDUCTIONS = ("dense", "cpu", "keops")
+REDUCTIONS = ("dense", "cpu", "keops", "triton")
 
 __all__ = ["REDUCTIONS", "Coupling", "Potential", "Reduction", "select_reduction"]
 
@@ -14,17 +16,17 @@ __all__ = ["REDUCTIONS", "Coupling", "Potential", "Reduction", "select_reduction
 def select_reduction(name: str, measure: Measure, *, exact: bool = False) -> Reduction:
     """The backend of that name; "auto" is the fastest one that can work on the measure's device and dimension.
 
-    exact: sums in float64, also where float32 is faster.
+    On a GPU that is triton where it is installed, else keops where it compiles, else dense. exact: sums in float64,
+    also where float32 is faster.
     """
-    from otreg.transport.reductions.dense import DenseReduction
-
-    on_cpu = measure.points.device.type == "cpu"
     if name == "auto":
-        name = "cpu" if on_cpu and measure.dimension <= 3 else "dense"
+        return _automatic(measure, exact=exact)
     if name == "dense":
+        from otreg.transport.reductions.dense import DenseReduction
+
         return DenseReduction()
     if name == "cpu":
-        if not on_cpu or measure.dimension > 3:
+        if measure.points.device.type != "cpu" or measure.dimension > 3:
             raise ArgumentError(
                 f"reduction 'cpu' works on points in main memory with 1 to 3 coordinates; got {measure.dimension} "
                 f"on {measure.points.device}. Use 'dense'."
@@ -36,4 +38,29 @@ def select_reduction(name: str, measure: Measure, *, exact: bool = False) -> Red
         from otreg.transport.reductions.keops import KeopsReduction
 
         return KeopsReduction()
+    if name == "triton":
+        from otreg.transport.reductions.triton_blocks import TritonReduction
+
+        TritonReduction.check(measure)
+        return TritonReduction(exact=exact)
     raise ArgumentError(f"reduction must be one of auto, {', '.join(REDUCTIONS)}; got '{name}'.")
+
+
+def _automatic(measure: Measure, *, exact: bool) -> Reduction:
+    device = measure.points.device
+    if device.type == "cpu":
+        return select_reduction("cpu" if measure.dimension <= 3 else "dense", measure, exact=exact)
+    if device.type == "cuda":
+        from otreg.transport.reductions.triton_blocks import triton_is_installed
+
+        if triton_is_installed():
+            return select_reduction("triton", measure, exact=exact)
+        if importlib.util.find_spec("pykeops") is not None:
+            from otreg.transport.reductions.keops import KeopsReduction
+
+            try:
+                KeopsReduction.check(measure)
+            except ResourceError:  # nothing can compile it here
+                return select_reduction("dense", measure)
+            return KeopsReduction()
+    return select_reduction("dense", measure)

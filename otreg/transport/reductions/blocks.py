@@ -9,11 +9,13 @@ so the work is linear in what is kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import final
 
 import torch
 
 from otreg.transport.pyramid import Cloud
-from otreg.transport.reductions.base import Potential
+from otreg.transport.reductions.base import Potential, Temperature
 
 # Blocks grow by this factor from one size to the next, up to the size of which a cloud has only a few.
 _BRANCH = 4
@@ -203,3 +205,63 @@ def _most_likely(rows: Statistics, columns: Statistics, p: int) -> torch.Tensor:
         bound = largest_exponents(rows.take(i), columns.take(j), p)
         best[some] = bound.view(len(some), c).argmax(1)
     return best
+
+
+@final
+class BlockSearch:
+    """The active pairs of blocks between two clouds, for softmins over the columns and over the rows.
+
+    Each direction is searched when it is first asked for: extensions to many points need only one.
+    """
+
+    def __init__(
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature, *, size: int
+    ) -> None:
+        """f, g: softmins on source and target, as far as known. size: points in a block."""
+        self._source, self._target, self._f, self._g, self._at = source, target, f, g, temperature
+        self._size = size
+        self._sizes = max(number_of_sizes(len(cloud), size) for cloud in (source, target))
+
+    @cached_property
+    def rows(self) -> ActivePairs:
+        """Blocks of the target that matter to each block of the source."""
+        return self._search(self._of_source, self._seen_of_target)
+
+    @cached_property
+    def columns(self) -> ActivePairs:
+        """Blocks of the source that matter to each block of the target."""
+        if self._target is self._source and self._g is self._f:
+            return self.rows
+        return self._search(self._of_target, self._seen_of_source)
+
+    @cached_property
+    def dropped(self) -> float:
+        """Bound on the share of a row's sum that was left out, averaged over the source by mass."""
+        masses = self._of_source[0].log_mass.exp()
+        return float((self.rows.dropped * masses).sum() / masses.sum())
+
+    @cached_property
+    def _of_source(self) -> list[Statistics]:
+        return self._statistics(self._source, self._f)
+
+    @cached_property
+    def _of_target(self) -> list[Statistics]:
+        if self._target is self._source and self._g is self._f:
+            return self._of_source
+        return self._statistics(self._target, self._g)
+
+    @property
+    def _seen_of_source(self) -> list[Statistics]:
+        seen = self._f.damped(self._source, self._at.source_damping)
+        return self._of_source if seen is self._f else self._statistics(self._source, seen)
+
+    @property
+    def _seen_of_target(self) -> list[Statistics]:
+        seen = self._g.damped(self._target, self._at.target_damping)
+        return self._of_target if seen is self._g else self._statistics(self._target, seen)
+
+    def _statistics(self, cloud: Cloud, potential: Potential) -> list[Statistics]:
+        return statistics_of_sizes(cloud, potential, size=self._size, sizes=self._sizes, p=self._at.p)
+
+    def _search(self, rows: list[Statistics], columns: list[Statistics]) -> ActivePairs:
+        return find_active_pairs(rows, columns, eps=self._at.eps, cut=self._at.cut, p=self._at.p)

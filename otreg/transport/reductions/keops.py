@@ -1,8 +1,9 @@
-"""The KeOps reduction: every pair in float64, never stored, compiled for the dimension and device at hand.
+"""The KeOps reduction: float64 map-reduce passes over active blocks, compiled for the dimension and device at hand.
 
-One map-reduce pass gives the softmin and the barycentres together: with e_ij the exponent, KeOps returns the row
-maximum t_i, sum_j exp(e_ij - t_i) and sum_j exp(e_ij - t_i) y_j. The moments add a seventh to the cost of a pass, so
-there is one formula and one compilation. KeOps is imported, and its C++ or CUDA code compiled, when first needed.
+One pass gives the softmin and its derivatives together: with e_ij the exponent and w_ij a vector, KeOps returns the row
+maximum t_i and sum_j exp(e_ij - t_i) w_ij. The iterations live on the cells of a pyramid; the pairs of blocks of cells
+that can matter are found in PyTorch (:mod:`.blocks`) and handed to KeOps as ranges. KeOps is imported, and its C++ or
+CUDA code compiled, when first needed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import final
 
@@ -22,84 +24,178 @@ import torch
 
 from otreg.errors import ResourceError
 from otreg.measures import Measure
-from otreg.transport.pyramid import Cloud, Pyramid, single_level
+from otreg.transport.pyramid import Cloud, Pyramid
+from otreg.transport.pyramid_torch import build_pyramid_on_device
 from otreg.transport.reductions.base import Potential, Temperature
+from otreg.transport.reductions.blocks import ActivePairs, BlockSearch
 
 Kernel = Callable[..., torch.Tensor]
+Ranges = tuple[torch.Tensor, ...]
 _LOG_NOTHING = -1e30  # stands for log(0): a row whose first exponents are -inf would come out of KeOps as NaN
+# A GPU takes rows in groups of 192 threads, so smaller blocks would leave threads idle; a CPU gains from compact ones.
+_BLOCK_CPU, _BLOCK_GPU = 64, 192
+# Where this share of the pairs of blocks is active, all pairs are summed: ranges cost, too.
+_MOST = 0.5
+# Under the root of a squared distance: the direction between equal points is then 0, not 0 / 0.
+_TINY = 1e-300
 
 
 @final
 @dataclass(frozen=True)
 class KeopsReduction:
-    """All pairs in float64 through KeOps: any dimension, main memory or CUDA, memory linear in the points."""
+    """Block-sparse softmins in float64 through KeOps: any dimension, in main memory or on a CUDA device."""
 
     name: str = "keops"
 
+    @staticmethod
+    def check(measure: Measure) -> None:
+        """Raises ResourceError when KeOps cannot compile for the measure's device."""
+        _kernel(2, 1, measure.coordinates.shape[1], measure.points.device)
+
     def pyramid(self, measure: Measure, finest_cell: float) -> Pyramid:
-        """The points themselves; ``finest_cell`` has no meaning here."""
-        return single_level(measure)
+        """Hilbert-sorted points and cells of ``finest_cell * 2^k``; in more than three dimensions the points alone."""
+        return build_pyramid_on_device(measure, finest_cell)
 
     def couple(
         self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
     ) -> KeopsCoupling:
-        """Softmins between all points, whatever the potentials. Raises ResourceError when KeOps cannot compile."""
-        kernel = _kernel(source.points.shape[1], source.points.device)
-        return KeopsCoupling(source, target, temperature.eps, kernel)
+        """Search the active blocks around (f, g). Raises ResourceError when KeOps cannot compile."""
+        _kernel(temperature.p, 1, source.points.shape[1], source.points.device)
+        return KeopsCoupling(source, target, f, g, temperature)
 
 
 @final
-@dataclass(frozen=True)
 class KeopsCoupling:
-    """All pairs of two clouds at temperature eps."""
+    """Softmins over the active blocks of two clouds."""
 
-    source: Cloud
-    target: Cloud
-    eps: float
-    kernel: Kernel
-    dropped: float = 0.0
-    rounding: float = 3e-14
+    rounding = 3e-14
+
+    def __init__(self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature) -> None:
+        self._source, self._target = source, target
+        self._eps, self._p = temperature.eps, temperature.p
+        self._size = _BLOCK_CPU if source.points.device.type == "cpu" else _BLOCK_GPU
+        self._search = BlockSearch(source, target, f, g, temperature, size=self._size)
+
+    @property
+    def dropped(self) -> float:
+        return 0.0 if self._row_ranges is None else self._search.dropped
 
     def rows(self, g: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
-        return self._softmin(self.source, self.target, g, previous, moments)
+        return self._softmin(self._source, self._target, self._row_ranges, g, previous, moments)
 
     def columns(self, f: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
-        return self._softmin(self.target, self.source, f, previous, moments)
+        return self._softmin(self._target, self._source, self._column_ranges, f, previous, moments)
 
     def settle(self) -> None:
-        """Nothing is ever dropped."""
+        """The blocks stay as they were found: KeOps does not tell what each of them holds."""
 
-    def _softmin(self, rows: Cloud, columns: Cloud, g: torch.Tensor, previous: Potential, moments: int) -> Potential:
-        per_column = g / self.eps + columns.weights.log().clamp_min(_LOG_NOTHING)
-        out = self.kernel(
-            rows.points.contiguous(), columns.points.contiguous(), per_column[:, None], g.new_tensor([0.5 / self.eps])
+    @cached_property
+    def _row_ranges(self) -> Ranges | None:
+        return self._ranges(self._search.rows, self._source, self._target)
+
+    @cached_property
+    def _column_ranges(self) -> Ranges | None:
+        if self._search.columns is self._search.rows:
+            return self._row_ranges
+        return self._ranges(self._search.columns, self._target, self._source)
+
+    def _ranges(self, pairs: ActivePairs, rows: Cloud, columns: Cloud) -> Ranges | None:
+        """Active pairs as KeOps wants them, None for all pairs."""
+        if pairs.share(-(-len(columns) // self._size)) > _MOST:
+            return None
+        return ranges_of(pairs, rows=len(rows), columns=len(columns), size=self._size)
+
+    def _softmin(
+        self,
+        rows: Cloud,
+        columns: Cloud,
+        ranges: Ranges | None,
+        g: torch.Tensor,
+        previous: Potential,
+        moments: int,
+    ) -> Potential:
+        d = rows.points.shape[1]
+        order = 2 if moments == 2 and self._p == 2 else 1
+        kernel = _kernel(self._p, order, d, rows.points.device)
+        per_column = g / self._eps + columns.weights.log().clamp_min(_LOG_NOTHING)
+        # About where the rows' mass goes: second moments around it do not cancel.
+        around = previous.image.contiguous()
+        extra = [g.new_tensor([_TINY])] if self._p == 1 else [around] if order == 2 else []
+        out = kernel(
+            rows.points.contiguous(),
+            columns.points.contiguous(),
+            per_column[:, None],
+            g.new_tensor([1 / self._eps if self._p == 1 else 0.5 / self._eps]),
+            *extra,
+            ranges=ranges,
         )
-        top, total, weighted = out[:, 0], out[:, 1], out[:, 2:]  # (n,), (n,), (n, d)
-        values = -self.eps * (top + total.log())
-        return Potential(values, weighted / total[:, None] if moments else previous.image)
+        top, total = out[:, 0], out[:, 1]
+        values = -self._eps * (top + total.log())
+        if moments == 0:
+            return Potential(values, previous.image)
+        mean = out[:, 2 : 2 + d] / total[:, None]  # p = 1: of the directions; p = 2: of y, or of y - around
+        if self._p == 1:
+            return Potential(values, rows.points - mean)
+        if order == 1:
+            return Potential(values, mean)
+        square = out[:, 2 + d :].view(-1, d, d) / total[:, None, None]
+        jacobian = (square - mean[:, :, None] * mean[:, None, :]) / self._eps
+        return Potential(values, around + mean, jacobian)
+
+
+def ranges_of(pairs: ActivePairs, *, rows: int, columns: int, size: int) -> Ranges:
+    """KeOps' six tensors for a sum over the active blocks of ``size`` columns, for each block of ``size`` rows.
+
+    Neighbouring blocks become one range. The last three describe sums over the rows, which are not taken: they repeat
+    the first three.
+    """
+    j, i = pairs.columns, pairs.rows
+    device = j.device
+    new = torch.ones(len(j), dtype=torch.bool, device=device)
+    new[1:] = (i[1:] != i[:-1]) | (j[1:] != j[:-1] + 1)
+    first = new.nonzero()[:, 0]
+    last = torch.nn.functional.pad(first[1:], (0, 1), value=len(j)) - 1
+    summed = torch.stack([j[first] * size, ((j[last] + 1) * size).clamp_max(columns)], 1)
+    counts = torch.bincount(i[first], minlength=len(pairs.dropped))
+    blocks = torch.arange(len(pairs.dropped), device=device) * size
+    taken = torch.stack([blocks, (blocks + size).clamp_max(rows)], 1)
+    half = taken.int().contiguous(), counts.cumsum(0).int(), summed.int().contiguous()
+    return *half, *half
 
 
 @functools.cache
-def _kernel(dimension: int, device: torch.device) -> Kernel:
-    """The compiled reduction (points (n, d), points (m, d), per column (m, 1), scale (1,)) -> (n, 2 + d), float64.
+def _kernel(p: int, order: int, dimension: int, device: torch.device) -> Kernel:
+    """The compiled reduction to (n, 2 + ...), float64: row maximum, sum, and weighted sums of what follows.
+
+    Arguments: points (n, D), points (m, D), per column E (m, 1), scale S (1,), and one more except for p = 2, order 1.
+    p = 1: the exponent is E - S |x - y|, and directions (x - y) / |x - y| are summed; a tiny number (1,) guards the
+    root. p = 2: it is E - S |x - y|^2, and the points y are summed; with order 2, given t (n, D), y - t and its
+    products with itself.
 
     The first call in a process imports KeOps; the first one on a machine compiles for some seconds and leaves the
     result in KeOps' own cache. Raises ResourceError when that fails.
     """
+    distance = "Sqrt(SqDist(X, Y))" if p == 1 else "SqDist(X, Y)"
+    summed, extra = {
+        (1, 1): ("(X - Y) * Rsqrt(SqDist(X, Y) + Z)", ["Z = Pm(1)"]),
+        (2, 1): ("Y", []),
+        (2, 2): ("Concat(Y - T, TensorProd(Y - T, Y - T))", [f"T = Vi({dimension})"]),
+    }[p, order]
     try:
         with _one_process_at_a_time(), _quiet():
             import pykeops
             from pykeops.torch import Genred
 
             kernel: Kernel = Genred(
-                "E - S * SqDist(X, Y)",
-                [f"X = Vi({dimension})", f"Y = Vj({dimension})", "E = Vj(1)", "S = Pm(1)"],
+                f"E - S * {distance}",
+                [f"X = Vi({dimension})", f"Y = Vj({dimension})", "E = Vj(1)", "S = Pm(1)", *extra],
                 reduction_op="Max_SumShiftExpWeight",
                 axis=1,
-                formula2="Concat(IntCst(1), Y)",
+                formula2=f"Concat(IntCst(1), {summed})",
             )
             point = torch.zeros(1, dimension, dtype=torch.float64, device=device)
-            kernel(point, point, point[:, :1], point[0, :1])  # compiles, or loads what was compiled before
+            last = [point if "Vi" in alias else point[0, :1] for alias in extra]
+            kernel(point, point, point[:, :1], point[0, :1], *last)  # compiles, or loads what was compiled before
             pykeops.set_verbose(False)
     except Exception as error:  # KeOps lets through whatever its import, the compiler and the loader raise
         raise ResourceError(

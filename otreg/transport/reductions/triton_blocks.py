@@ -1,0 +1,170 @@
+"""The Triton reduction: block-sparse softmins on a CUDA device, in single precision with float64 where it matters.
+
+The iterations live on the cells of a pyramid, the pairs of blocks of cells that can matter come from :mod:`.blocks`,
+and :mod:`.triton_kernels` sums over them: row sums and their derivatives in one pass. Everything stays on the device.
+Triton is imported when first needed. With TRITON_INTERPRET=1 in the environment the same kernels run, slowly, on
+tensors in main memory, which is how they are tested without a GPU.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, final
+
+import torch
+
+from otreg.errors import ArgumentError, ResourceError
+from otreg.measures import Measure
+from otreg.transport.pyramid import Cloud, Pyramid
+from otreg.transport.pyramid_torch import build_pyramid_on_device
+from otreg.transport.reductions.base import Potential, Temperature
+from otreg.transport.reductions.blocks import ActivePairs, BlockSearch, padded
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+# Rows and columns of a tile.
+_BLOCK = 64
+_LOG_NOTHING = -1e30  # stands for log(0): infinities would make NaN of what is multiplied by them
+# So few pairs are summed in float64: it costs next to nothing, and blurs far beyond the size of the measures need it.
+_FEW_PAIRS = 2**16
+
+
+def triton_is_installed() -> bool:
+    """True where Triton can be imported; it comes with PyTorch for CUDA on Linux."""
+    return importlib.util.find_spec("triton") is not None
+
+
+def triton_interprets() -> bool:
+    """True when Triton is asked to run its kernels in Python, on any device."""
+    return os.environ.get("TRITON_INTERPRET", "0") == "1"
+
+
+@final
+@dataclass(frozen=True)
+class TritonReduction:
+    """Block-sparse softmins of Triton kernels, for points of any dimension on a CUDA device.
+
+    exact: sum in float64, several times slower.
+    """
+
+    exact: bool = False
+    name: str = "triton"
+
+    @staticmethod
+    def check(measure: Measure) -> None:
+        """Raises ResourceError where Triton is missing, ArgumentError for points that are not on a CUDA device."""
+        if not triton_is_installed():
+            raise ResourceError("reduction 'triton' needs Triton, which is missing. Use 'keops', 'cpu' or 'dense'.")
+        if measure.points.device.type != "cuda" and not triton_interprets():
+            raise ArgumentError(
+                f"reduction 'triton' works on points on a CUDA device; got points on {measure.points.device}. "
+                "Use 'cpu', 'keops' or 'dense'."
+            )
+
+    def pyramid(self, measure: Measure, finest_cell: float) -> Pyramid:
+        """Hilbert-sorted points and cells of ``finest_cell * 2^k``; in more than three dimensions the points alone."""
+        return build_pyramid_on_device(measure, finest_cell)
+
+    def couple(
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
+    ) -> TritonCoupling:
+        """Search the active blocks around (f, g) and return the softmins over them."""
+        return TritonCoupling(source, target, f, g, temperature, exact=self.exact)
+
+
+@final
+class TritonCoupling:
+    """Softmins over the active blocks of two clouds."""
+
+    def __init__(
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature, *, exact: bool = False
+    ) -> None:
+        exact = exact or len(source) * len(target) <= _FEW_PAIRS
+        # Exponents and sums over a tile in float32: below 1e-6 wherever blocks are not wide, and those are exact.
+        self.rounding = 3e-14 if exact else 2e-6
+        self._exact, self._at = exact, temperature
+        self._search = BlockSearch(source, target, f, g, temperature, size=_BLOCK)
+        self._source = _Side(source, f)
+        self._target = self._source if target is source and g is f else _Side(target, g)
+
+    @property
+    def dropped(self) -> float:
+        return self._search.dropped
+
+    def rows(self, g: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
+        return self._softmin(self._source, self._target, self._search.rows, g, previous, moments)
+
+    def columns(self, f: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
+        return self._softmin(self._target, self._source, self._search.columns, f, previous, moments)
+
+    def settle(self) -> None:
+        """The blocks stay as they were found."""
+
+    def _softmin(
+        self, rows: _Side, columns: _Side, pairs: ActivePairs, g: torch.Tensor, previous: Potential, moments: int
+    ) -> Potential:
+        kernels = _kernels()
+        d, n = rows.points.shape  # dimension, rows
+        moments = min(moments, self._at.p)
+        eps = g.new_tensor([self._at.eps])
+        values = torch.empty(n, dtype=g.dtype, device=g.device)
+        image = torch.empty((n, d) if moments else (0, d), dtype=g.dtype, device=g.device)
+        jacobian = torch.empty((n, d, d) if moments == 2 else (0, d, d), dtype=g.dtype, device=g.device)
+        redo = torch.ones(n, dtype=torch.int32, device=g.device)
+        summed = columns.points, g.contiguous(), columns.log_weights, columns.points.shape[1]
+        active = pairs.starts, pairs.columns, eps
+        written = values, image, jacobian, redo
+        sizes = {
+            "D": d,
+            "FIRST": _power_of_two(d),
+            "SECOND": _power_of_two(d * (d + 1) // 2) if moments == 2 else 1,
+            "P": self._at.p,
+            "MOMENTS": moments,
+            "ROWS": _BLOCK,
+            "COLUMNS": _BLOCK,
+            "num_warps": 4,
+            "enable_fp_fusion": True,
+        }
+        grid = (len(rows.centres),)
+        if not self._exact:
+            guess = previous.values.contiguous()
+            kernels.softmin_fast[grid](
+                rows.points, guess, rows.centres, rows.images, n, *summed, *active, *written, **sizes
+            )
+        kernels.softmin_exact[grid](rows.points, rows.images, n, *summed, *active, *written, **sizes)
+        return Potential(values, image if moments else previous.image, jacobian if moments == 2 else None)
+
+
+class _Side:
+    """A cloud as the kernels want it.
+
+    points: (D, n); centres, images: (blocks, D) of the blocks, and where their mass goes, roughly.
+    """
+
+    def __init__(self, cloud: Cloud, potential: Potential) -> None:
+        self._cloud, self._potential = cloud, potential
+        self.points = cloud.points.T.contiguous()
+        self.log_weights = cloud.weights.log().clamp_min(_LOG_NOTHING)
+
+    @cached_property
+    def centres(self) -> torch.Tensor:
+        return padded(self._cloud.points, _BLOCK).mean(1)
+
+    @cached_property
+    def images(self) -> torch.Tensor:
+        return padded(self._potential.image, _BLOCK).mean(1)
+
+
+def _power_of_two(k: int) -> int:
+    """The smallest power of two that is at least k."""
+    return 1 << (k - 1).bit_length()
+
+
+def _kernels() -> ModuleType:
+    from otreg.transport.reductions import triton_kernels
+
+    return triton_kernels
