@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from otreg.errors import InputError
+from otreg.config import INIT_WORDS
+from otreg.errors import InputError, InputFileError
 from otreg.jobs.transform_files import read_transform
 from otreg.measures import Frame
 from otreg.models.chain import in_space
@@ -25,6 +26,8 @@ def read_start(path: Path) -> PointMap:
 
     Raises InputFileError or FormatError as ``read_transform`` does, InputError for a map that is not linear.
     """
+    if not path.exists():
+        raise InputFileError(f"{path}: no such file; init must be {', '.join(INIT_WORDS)} or the path of a transform")
     point_map = read_transform(path)
     if point_map.matrix() is None:
         raise InputError(f"{path}: a start must be linear; this map bends. Apply it to the source first")

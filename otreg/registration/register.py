@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from time import perf_counter
 
 import torch
@@ -26,6 +27,8 @@ _COARSEST_BLUR = 0.1
 _BLUR_RATIO = 0.5
 # Before the last blur there is no point in steps much finer than the blur.
 _COARSE_TOLERANCE = 0.03
+# A pose that creeps at a coarse blur is better off at the next one.
+_COARSE_STEPS = 12
 # Reach over blur: at coarse blurs the reach is at least this many blurs, so that far parts still find each other.
 _REACH_OVER_BLUR = 3.0
 # When less of the source than this finds a partner at the coarsest blur, the shapes are apart (or of other size), and
@@ -151,7 +154,10 @@ class _Run:
             tolerance = settings.tolerance
             if blur != blurs[-1]:
                 tolerance = max(tolerance, _COARSE_TOLERANCE * blur)
-            for k, progress in enumerate(self._optimiser(model, level)(level, state, settings, tolerance), 1):
+            allowed = settings
+            if blur != blurs[-1] and model.name in POSES:
+                allowed = replace(settings, iterations=min(settings.iterations, _COARSE_STEPS))
+            for k, progress in enumerate(self._optimiser(model, level)(level, state, allowed, tolerance), 1):
                 state = progress.evaluation
                 share = 1.0 if progress.ending else k / (k + _TYPICAL_STEPS)
                 steps.append(self._step(model.name, len(steps) + 1, level, progress, share))
