@@ -141,6 +141,12 @@ def test_bad_fcsv_is_one_line(tmp_path: Path, old: str, new: str, words: str) ->
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_fcsv_without_rows_holds_no_points(tmp_path: Path) -> None:
+    (tmp_path / "a.fcsv").write_text("\n".join(FCSV.format(system="LPS").splitlines()[:3]) + "\n")
+    with pytest.raises(ValueError, match=r"a\.fcsv: holds no points"):
+        read_shape(tmp_path / "a.fcsv")
+
+
 def test_real_landmarks_are_read(shared_data: Path) -> None:
     folder = shared_data / "medical" / "statismo_hands_femurs"
     table = read_shape(folder / "hand_landmarks" / "hand-1.csv")

@@ -420,3 +420,25 @@ def test_binary_stl_far_from_the_origin_becomes_text_or_is_refused(tmp_path: Pat
     with pytest.raises(OutputFileError, match="single precision, too little so far from the origin"):
         write_shape(read_shape(tmp_path / "c.stl").with_points(far), tmp_path / "d.stl")
     assert not (tmp_path / "d.stl").exists()
+
+
+def test_a_damaged_header_of_npy_is_one_line(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", np.eye(3))
+    data = (tmp_path / "a.npy").read_bytes()
+    for old, new in ((b"(3, 3)", b"(3, 3 "), (b"{", b'"""'), (b"'<f8'", b"0<f8'"), (b"False", b"F\0lse")):
+        assert old in data
+        (tmp_path / "b.npy").write_bytes(data.replace(old, new, 1))
+        with pytest.raises(FormatError, match=r"b\.npy") as caught:
+            read_shape(tmp_path / "b.npy")
+        assert "\n" not in str(caught.value)
+
+
+def test_an_archive_that_points_in_front_of_its_beginning_is_one_line(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", points=np.eye(3))
+    data = (tmp_path / "a.npz").read_bytes()
+    for cut in range(1, len(data), 7):
+        (tmp_path / "b.npz").write_bytes(data[cut:])
+        try:
+            read_shape(tmp_path / "b.npz", format="npz")
+        except FormatError as error:
+            assert "\n" not in str(error)
