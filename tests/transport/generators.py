@@ -77,9 +77,10 @@ def random_rotation(dimension: int, seed: int) -> Tensor:
     return q
 
 
-def dense_plan(source: Measure, target: Measure, f: Tensor, g: Tensor, eps: float) -> Tensor:
+def dense_plan(source: Measure, target: Measure, f: Tensor, g: Tensor, eps: float, p: int = 2) -> Tensor:
     """(n, m) exp((f_i + g_j - C_ij) / eps) a_i b_j, stored."""
-    cost = (source.points[:, None] - target.points[None]).square().sum(2) / 2
+    square = (source.points[:, None] - target.points[None]).square().sum(2)
+    cost = square / 2 if p == 2 else square.sqrt()
     return torch.exp((f[:, None] + g[None] - cost) / eps) * source.weights[:, None] * target.weights[None]
 
 

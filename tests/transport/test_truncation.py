@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
+from otreg.measures import Measure
 from otreg.transport.pyramid import build_pyramid
 from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.cpu import CpuCoupling, CpuReduction
@@ -23,19 +24,21 @@ from tests.transport.generators import CPU, cloud, dense_plan, moved, sphere
 CUT = 14.0
 
 
-def coupled(seed: int, diagonals: float, blur: float, flat: bool):
+def coupled(seed: int, diagonals: float, blur: float, flat: bool, p: int = 2, features: int = 0):
     """Two sorted clouds with potentials from real, unconverged, softmins, and their dense plan with exact rows."""
     make = (lambda n, s: cloud(n, 3, s)) if flat else sphere
     a, b = make(700, seed), moved(make(600, seed + 1), [diagonals, -0.3 * diagonals, 0.0])
+    if features:
+        a, b = (Measure(m.points, m.weights, cloud(len(m), features, seed + 2).points) for m in (a, b))
     x, y = (build_pyramid(m, 1e-9).levels[0] for m in (a, b))
-    eps = blur**2
-    dense = DenseCoupling(x, y, eps)
+    eps = blur**p
+    dense = DenseCoupling(x, y, eps, p)
     nothing = Potential(torch.zeros_like(x.weights), x.points)
     f = dense.rows(torch.zeros_like(y.weights), nothing, moments=1)
     for _ in range(3):
         g = dense.columns(f.values, Potential(torch.zeros_like(y.weights), y.points), moments=1)
         f = dense.rows(g.values, f, moments=1)
-    return x, y, f, g, eps, dense_plan(x, y, f.values, g.values, eps) / x.weights[:, None]
+    return x, y, f, g, eps, dense_plan(x, y, f.values, g.values, eps, p) / x.weights[:, None]
 
 
 PROBLEMS = {
@@ -43,14 +46,16 @@ PROBLEMS = {
     "diagonals": st.sampled_from([0.0, 0.2, 5.0]),
     "blur": st.floats(0.03, 0.3),
     "flat": st.booleans(),
+    "p": st.sampled_from([1, 2]),
+    "features": st.sampled_from([0, 2]),
 }
 
 
 @given(**PROBLEMS)
-@settings(max_examples=15)
-def test_a_slice_that_is_left_out_holds_less_than_the_threshold(seed, diagonals, blur, flat):
-    x, y, f, g, eps, share = coupled(seed, diagonals, blur, flat)
-    coupling = CpuReduction().couple(x, y, f, g, Temperature(2, eps, 1.0, 1.0, CUT))
+@settings(max_examples=30)
+def test_a_slice_that_is_left_out_holds_less_than_the_threshold(seed, diagonals, blur, flat, p, features):
+    x, y, f, g, eps, share = coupled(seed, diagonals, blur, flat, p, features)
+    coupling = CpuReduction().couple(x, y, f, g, Temperature(p, eps, 1.0, 1.0, CUT))
     kept, lost = kept_and_lost(coupling, share.numpy())
     for i, j in zip(*np.nonzero(~kept), strict=True):
         rows, columns = (slice(size * k, size * k + size) for k, size in ((i, BLOCK), (j, SLICE)))
@@ -85,15 +90,15 @@ def test_truncation_leaves_out_far_pairs_of_a_larger_problem():
 
 
 @given(**PROBLEMS)
-@settings(max_examples=10)
-def test_sums_over_active_blocks_agree_with_all_pairs(seed, diagonals, blur, flat):
-    x, y, f, g, eps, _ = coupled(seed, diagonals, blur, flat)
+@settings(max_examples=20)
+def test_sums_over_active_blocks_agree_with_all_pairs(seed, diagonals, blur, flat, p, features):
+    x, y, f, g, eps, _ = coupled(seed, diagonals, blur, flat, p, features)
     guess = Potential(f.values + 0.5 * eps, f.image)
-    coupling = CpuReduction().couple(x, y, guess, g, Temperature(2, eps, 1.0, 1.0, CUT))
-    exact, fast = DenseCoupling(x, y, eps).rows(g.values, f, moments=1), coupling.rows(g.values, guess, moments=1)
+    coupling = CpuReduction().couple(x, y, guess, g, Temperature(p, eps, 1.0, 1.0, CUT))
+    exact, fast = DenseCoupling(x, y, eps, p).rows(g.values, f, moments=1), coupling.rows(g.values, guess, moments=1)
     assert (fast.values - exact.values).abs().max() <= 2e-3 * eps
     assert (fast.image - exact.image).abs().max() <= 2e-3
-    back = DenseCoupling(x, y, eps).columns(f.values, g, moments=1), coupling.columns(f.values, g, moments=1)
+    back = DenseCoupling(x, y, eps, p).columns(f.values, g, moments=1), coupling.columns(f.values, g, moments=1)
     assert (back[0].values - back[1].values).abs().max() <= 2e-3 * eps
     assert (back[0].image - back[1].image).abs().max() <= 2e-3
 
