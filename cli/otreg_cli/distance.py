@@ -33,7 +33,7 @@ def command(
 ) -> None:
     """Say how far apart the shapes of the files SOURCE and TARGET are, as they lie.
 
-    Prints the debiased Sinkhorn divergence for the cost |x - y|^2 / 2, with the interval that holds it.
+    Prints the debiased Sinkhorn divergence for the cost |x - y|^p / p, with the interval that holds it.
     """
     config = load_settings(DistanceConfig, given(settings), name=flag)
 

@@ -32,7 +32,8 @@ def print_warnings(sentences: Iterable[str]) -> None:
 def divergence_rows(divergence: Divergence) -> list[tuple[str, str]]:
     """The divergence with its interval, and the length that it means."""
     interval = f"between {divergence.lower:.6g} and {divergence.upper:.6g}"
+    meaning = "sqrt(2 divergence)" if divergence.p == 2 else "the divergence itself"
     return [
-        ("divergence", f"{divergence.value:.6g} ({interval}), in squared file units"),
-        ("distance", f"{divergence.distance:.6g} in file units, sqrt(2 divergence)"),
+        ("divergence", f"{divergence.value:.6g} ({interval}), in {divergence.unit}"),
+        ("distance", f"{divergence.distance:.6g} in file units, {meaning}"),
     ]

@@ -31,12 +31,37 @@ _REACH_HELP: Final = (
 )
 
 
+ReachPair = tuple[Length | None, Length | None]
+
+
 def _reach(value: object) -> object:
-    """ "auto", None for "none", or a Length."""
-    word = value.strip().lower() if isinstance(value, str) else value
-    if word is None or word == "none":
-        return None
-    return "auto" if word == "auto" else Length.parse(value)
+    """ "auto", None for "none", a Length, or a pair of the latter two for source and target."""
+    sides = value.split(",") if isinstance(value, str) else value
+    if not isinstance(sides, (list, tuple)) or len(sides) == 1:
+        return "auto" if _word(value) == "auto" else _length_or_none(value)
+    if len(sides) != 2:
+        raise ArgumentError(f"must be one length, or two as SOURCE,TARGET; got {value!r}")
+    if isinstance(value, str) and all(side.strip().isdigit() for side in sides):
+        meant = value.replace(",", ".")
+        raise ArgumentError(
+            f"must not look like a decimal comma; got {value!r}. Write {meant} for one length, or two with a point or %"
+        )
+    return tuple(_length_or_none(side) for side in sides)
+
+
+def _length_or_none(value: object) -> Length | None:
+    return None if _word(value) in (None, "none") else Length.parse(value)
+
+
+def _word(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _reach_text(reach: Length | str | ReachPair | None) -> str | None:
+    """What ``_reach`` reads as this reach."""
+    if isinstance(reach, tuple):
+        return ",".join("none" if side is None else str(side) for side in reach)
+    return None if reach is None else str(reach)
 
 
 def _models(value: object) -> tuple[str, ...]:
@@ -95,9 +120,9 @@ def _threads(value: object) -> object:
 
 LengthField = Annotated[Length, BeforeValidator(Length.parse), PlainSerializer(str, return_type=str)]
 ReachField = Annotated[
-    Length | Literal["auto"] | None,
+    Length | Literal["auto"] | ReachPair | None,
     BeforeValidator(_reach),
-    PlainSerializer(lambda reach: None if reach is None else str(reach), return_type=str | None),
+    PlainSerializer(_reach_text, return_type=str | None),
 ]
 
 
@@ -110,7 +135,7 @@ class TransportConfig(BaseModel, ABC):
         default=Length(0.01, "diagonal"),
         title="LENGTH",
         description="Finest scale that is compared: a share of the target's diagonal (1%) or a number in file units. "
-        "eps = blur^2.",
+        "eps = blur^p.",
     )
     reach: ReachField = Field(
         default="auto",
@@ -146,11 +171,14 @@ class TransportConfig(BaseModel, ABC):
         return value
 
     @property
-    def reach_length(self) -> Length | None:
-        """The reach that "auto" stands for, or the given one; None conserves mass."""
+    def reaches(self) -> ReachPair:
+        """The reach of the source and that of the target, with a length for "auto"; None conserves mass."""
+        if isinstance(self.reach, tuple):
+            return self.reach
         if self.reach == "auto":
-            return Length(AUTO_REACH_BLURS * self.blur.value, self.blur.unit)
-        return self.reach
+            both = Length(AUTO_REACH_BLURS * self.blur.value, self.blur.unit)
+            return both, both
+        return self.reach, self.reach
 
 
 class RegisterConfig(TransportConfig):
@@ -188,11 +216,37 @@ class RegisterConfig(TransportConfig):
     )
     control_points: int = Field(default=500, ge=1, title="COUNT", description="Control points of the spline.")
 
+    @field_validator("reach")
+    @classmethod
+    def _one_reach(cls, reach: Any) -> Any:
+        if isinstance(reach, tuple):
+            raise ArgumentError(f"must be one length in a registration; got {_reach_text(reach)!r}")
+        return reach
+
+    @property
+    def reach_length(self) -> Length | None:
+        """The reach that "auto" stands for, or the given one; None conserves mass."""
+        return self.reaches[0]
+
 
 class ComparisonConfig(TransportConfig, ABC):
     """What a distance and a map share: the shapes stay where they are, and all mass moves, however far."""
 
-    reach: ReachField = Field(default=None, title="LENGTH|none|auto", description=_REACH_HELP)
+    reach: ReachField = Field(
+        default=None,
+        title="LENGTH|none|auto",
+        description=f"{_REACH_HELP} Two as SOURCE,TARGET are for the shapes apart: 'none,5%' moves all of the source.",
+    )
+    p: int = Field(
+        default=2,
+        ge=1,
+        le=2,
+        title="1|2",
+        description="Exponent of the cost |x - y|^p / p: 2 for squared lengths, 1 for lengths. eps = blur^p.",
+    )
+    precision: Literal["float32", "float64"] = Field(
+        default="float32", description="Of the sums over pairs of points; all else is float64."
+    )
     tolerance: float = Field(
         default=1e-3,
         gt=0,

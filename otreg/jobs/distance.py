@@ -12,7 +12,7 @@ from otreg.jobs.divergence import Divergence
 from otreg.jobs.pair import measure_pair, read_pair, thread_limit
 from otreg.jobs.provenance import input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
-from otreg.transport import Sinkhorn
+from otreg.jobs.solver import solver
 
 
 @dataclass(frozen=True)
@@ -35,22 +35,14 @@ def distance_files(
     with thread_limit(config.threads):
         source_shape, target_shape = read_pair(source, target, reading)
         pair = measure_pair(source_shape, target_shape, config)
-        scale = pair.frame.scale
-        reach = config.reach_length
-        sinkhorn = Sinkhorn(
-            blur=config.blur.in_frame(scale),
-            reach=None if reach is None else reach.in_frame(scale),
-            tolerance=config.tolerance,
-            reduction=config.reduction,
-        )
-        transport = sinkhorn(pair.source_measure, pair.target_measure)
+        transport = solver(config, pair.frame)(pair.source_measure, pair.target_measure)
     divergence = Divergence.of(transport, pair.frame)
     record = {
         "format": "otreg-distance",
         "version": 1,
         "inputs": {"source": input_record(source, source_shape), "target": input_record(target, target_shape)},
         "settings": config.model_dump(mode="json"),
-        "frame": {"origin": list(pair.frame.origin), "scale": scale},
+        "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale},
         "divergence": divergence.to_dict(),
         "seconds": perf_counter() - started,
         "versions": versions(),

@@ -6,7 +6,7 @@ of another file, on a grid. The shapes' own points are used even where samples o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -26,6 +26,7 @@ from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
 from otreg.jobs.plain import plain
 from otreg.jobs.provenance import input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
+from otreg.jobs.solver import solver
 from otreg.measures import Frame
 from otreg.shapes import Shape
 from otreg.transport import BrenierMap, Sinkhorn, Transport, WarmStart
@@ -60,7 +61,9 @@ def map_files(
 
     Fields per point: ``displacement`` (d,), in file units, from the point to where its mass goes; ``potential``, the
     debiased F (on the way back G), in squared file units; ``matched_mass``, the share of the point's mass that moves;
-    ``overlap``, the same over the share that its own shape matches of it.
+    ``overlap``, the same over the share that its own shape matches of it. With p = 1 there is no map: ``direction``
+    (d,) takes the place of the displacement, the steepest descent of the divergence per unit of mass, without unit and
+    at most 2 long, and the potential is in file units.
     at: a file whose points are looked at, in both directions; without it ``config.grid`` points along the longest side
     of the source; without that each shape's own points, with its cells.
     Raises OutputFileError before any work; InputFileError, FormatError or InputError about the files; ArgumentError
@@ -88,18 +91,14 @@ def map_files(
             if places[role].cells:
                 check_conversion(places[role], path.with_suffix(f".{outputs.layout}"))
         read = perf_counter()
-        reach = config.reach_length
-        sinkhorn = Sinkhorn(
-            blur=config.blur.in_frame(pair.frame.scale),
-            reach=None if reach is None else reach.in_frame(pair.frame.scale),
-            tolerance=config.tolerance,
-            reduction=config.reduction,
-            map_tolerance=0.0,  # the map is what is asked for here, so it is worth its exact extension
-        )
+        # The map is what is asked for here, so it is worth its exact extension.
+        sinkhorn = solver(config, pair.frame, exact_map=True)
         transport, maps = _maps(sinkhorn, pair, places)
         divergence = Divergence.of(transport, pair.frame)
         mapped = perf_counter()
-        outputs.write({role: _with_fields(places[role], found, pair.frame) for role, found in maps.items()})
+        outputs.write(
+            {role: _with_fields(places[role], found, pair.frame, transport.p) for role, found in maps.items()}
+        )
     finished = perf_counter()
     warnings = warnings_of(*shapes.values())
     counts = {role: len(place.points) for role, place in places.items()}
@@ -165,7 +164,8 @@ def _maps(sinkhorn: Sinkhorn, pair: Pair, places: dict[str, Shape]) -> tuple[Tra
         return transport, maps
     if torch.equal(at["target_map"], pair.target_measure.points):
         return transport, {**maps, "target_map": transport.target_map}
-    # The map back is the map of the exchanged problem, whose potentials are known already. (Both sides have one reach.)
+    # The map back is the map of the exchanged problem, whose potentials are known already.
+    back = replace(sinkhorn, reach=sinkhorn.reaches[::-1])
     known = transport.warm_start
     exchanged = WarmStart(
         source_points=known.target_points,
@@ -174,14 +174,15 @@ def _maps(sinkhorn: Sinkhorn, pair: Pair, places: dict[str, Shape]) -> tuple[Tra
         target=known.source,
         source_self=None,
     )
-    return transport, {**maps, "target_map": sinkhorn(target, source, warm_start=exchanged).at(at["target_map"])}
+    return transport, {**maps, "target_map": back(target, source, warm_start=exchanged).at(at["target_map"])}
 
 
-def _with_fields(place: Shape, found: BrenierMap, frame: Frame) -> Shape:
-    """The points with the map's fields, in file units."""
+def _with_fields(place: Shape, found: BrenierMap, frame: Frame, p: int) -> Shape:
+    """The points with the map's fields, in file units; p: exponent of the cost."""
+    way = _array(found.displacement)
     fields = {
-        "displacement": _array(found.displacement) * frame.scale,
-        "potential": _array(found.potential) * frame.scale**2,
+        **({"displacement": way * frame.scale} if p == 2 else {"direction": way}),
+        "potential": _array(found.potential) * frame.scale**p,
         "matched_mass": _array(found.matched_mass),
         "overlap": _array(found.overlap),
     }

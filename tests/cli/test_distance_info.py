@@ -57,3 +57,50 @@ def test_a_column_without_numbers_cannot_weigh_the_points(otreg_here, pair):
     assert answer.returncode == 3
     assert "no point attribute 'mass'" in answer.stderr
     assert "red" in answer.stderr
+
+
+def test_with_p_1_the_distance_of_a_shift_is_the_divergence(otreg_here, tmp_path):
+    source = ellipsoid_ply(tmp_path / "a.ply")
+    target = ellipsoid_ply(tmp_path / "b.ply", shift=0.75)
+    flags = ["--p", "1", "--precision", "float64", "--reduction", "dense", "--blur", "1%", "--tolerance", "1e-4"]
+    record = json.loads(otreg_here("distance", source, target, *flags, "--json").stdout)
+    assert (record["settings"]["p"], record["settings"]["precision"]) == (1, "float64")
+    # The mean way of the mass is at most the shift; on a closed surface some of it has a shorter one.
+    assert 0.5 * 0.75 < record["divergence"]["value"] < 0.75 * (1 + 1e-3)
+    assert record["divergence"]["distance"] == record["divergence"]["value"]
+    text = otreg_here("distance", source, target, *flags).stdout
+    assert "in file units, the divergence itself" in text and "squared" not in text
+
+
+def test_a_side_without_reach_keeps_its_mass_and_the_flag_says_which(otreg_here, pair):
+    values = []
+    for reach in ("none,5%", "5%,none", "5%"):
+        answer = otreg_here("distance", *pair, "--reach", reach, "--blur", "3%", "--json")
+        assert answer.returncode == 0, answer.stderr
+        record = json.loads(answer.stdout)
+        assert record["settings"]["reach"] == reach
+        values.append(record["divergence"]["value"])
+    assert len(set(values)) == 3
+    # What may be left behind on both sides costs least.
+    assert values[2] < min(values[:2])
+
+
+@pytest.mark.parametrize(
+    ("flags", "part"),
+    [
+        (["--p", "3"], "--p must be less than or equal to 2; got '3'"),
+        (["--reach", "1,5"], "--reach must not look like a decimal comma; got '1,5'"),
+        (["--reach", "1%,auto"], "--reach must be a positive length; got 'auto'"),
+        (["--precision", "float16"], "float16"),
+    ],
+)
+def test_wrong_settings_of_a_distance_are_one_line(otreg_here, pair, flags, part):
+    answer = otreg_here("distance", *pair, *flags)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert answer.stderr.count("\n") == 1 and part in answer.stderr
+
+
+def test_a_registration_refuses_two_reaches(otreg_here, pair):
+    answer = otreg_here("register", *pair, "--reach", "1%,2%")
+    assert (answer.returncode, answer.stdout) == (2, "")
+    assert "--reach must be one length in a registration; got '1%,2%'" in answer.stderr

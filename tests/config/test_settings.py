@@ -72,8 +72,51 @@ def test_a_broken_rule_is_one_line_with_rule_value_and_remedy(values, parts):
 
 
 def test_distances_and_maps_conserve_mass_unless_told_otherwise():
-    assert DistanceConfig().reach_length is None and MapConfig().reach_length is None
-    assert load_settings(MapConfig, {"reach": "auto", "blur": "3%"}).reach_length == Length(0.06, "diagonal")
+    assert DistanceConfig().reaches == MapConfig().reaches == (None, None)
+    twice = Length(0.06, "diagonal")
+    assert load_settings(MapConfig, {"reach": "auto", "blur": "3%"}).reaches == (twice, twice)
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("1%, none", (Length(0.01, "diagonal"), None)),
+        ("NONE,0.5", (None, Length(0.5, "file"))),
+        ("2.0,3%", (Length(2.0, "file"), Length(0.03, "diagonal"))),
+        ((None, "3%"), (None, Length(0.03, "diagonal"))),
+    ],
+)
+def test_a_reach_may_be_one_for_each_shape_where_they_stay(text, pair):
+    config = load_settings(MapConfig, {"reach": text})
+    assert config.reaches == pair
+    assert load_settings(MapConfig, json.loads(json.dumps(config.model_dump(mode="json")))) == config
+
+
+@pytest.mark.parametrize(
+    ("values", "parts"),
+    [
+        ({"reach": "1%,2%,3%"}, ["--reach must be one length, or two as SOURCE,TARGET", "'1%,2%,3%'"]),
+        ({"reach": "1%,"}, ["--reach must be a positive length", "''"]),
+        ({"reach": "auto,1%"}, ["--reach must be a positive length", "'auto'"]),
+        ({"reach": "1,5"}, ["decimal comma", "'1,5'", "Write 1.5 for one length"]),
+        ({"p": "3"}, ["--p must be less than or equal to 2", "'3'", "omit it for 2"]),
+        ({"p": "1.5"}, ["--p must be a valid integer", "'1.5'"]),
+        ({"p": True}, ["--p must be a word or a number"]),
+        ({"precision": "half"}, ["--precision must be 'float32' or 'float64'", "'half'", "omit it for float32"]),
+    ],
+)
+def test_what_compares_two_shapes_is_checked_like_the_rest(values, parts):
+    with pytest.raises(ArgumentError) as failure:
+        load_settings(DistanceConfig, values, name=lambda field: "--" + field.replace("_", "-"))
+    message = str(failure.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+def test_a_registration_has_one_reach():
+    with pytest.raises(ArgumentError, match="--reach must be one length in a registration; got '1%,none'"):
+        load_settings(RegisterConfig, {"reach": "1%,none"}, name=lambda field: "--" + field)
 
 
 def test_settings_cannot_be_changed_after_they_were_checked():

@@ -25,6 +25,11 @@ def test_the_distance_is_the_way_of_a_shift_by_it():
     assert divergence(value=-1e-12).distance == 0
 
 
+def test_with_p_1_the_distance_is_the_divergence_and_so_is_its_unit():
+    assert divergence(value=2.0, p=1).distance == 2.0
+    assert divergence(p=1).to_dict()["unit"] == "file units; distance: file units"
+
+
 def test_numbers_that_are_not_finite_become_null():
     broken = divergence(value=math.nan, lower=-math.inf, upper=math.inf, marginal_error=math.nan, converged=False)
     record = broken.to_dict()

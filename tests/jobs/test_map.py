@@ -132,11 +132,10 @@ def test_both_directions_are_one_archive_or_two_files(tmp_path, pair):
             assert np.array_equal(arrays[name], read_shape(two.files["map"]).point_data[name]), name
 
 
-@pytest.mark.parametrize("reach", [None, 0.3])
-def test_the_map_at_other_points_is_that_of_the_engine_in_both_directions(tmp_path, pair, reach):
+@pytest.mark.parametrize(("text", "reach"), [("none", None), ("30%", 0.3), ("30%,none", (0.3, None))])
+def test_the_map_at_other_points_is_that_of_the_engine_in_both_directions(tmp_path, pair, text, reach):
     places = write(tmp_path / "places.csv", ball(40, seed=7) + SHIFT / 2)
-    config = settings(reach="none" if reach is None else f"{reach:.0%}")
-    map_files(*pair, config, MapOutputs(tmp_path / "m.npz", both=True), at=places)
+    map_files(*pair, settings(reach=text), MapOutputs(tmp_path / "m.npz", both=True), at=places)
     transport, frame = engine(*pair, reach=reach)
     points = read_shape(places).points
     at = torch.from_numpy(frame.to_frame(points))
@@ -145,7 +144,8 @@ def test_the_map_at_other_points_is_that_of_the_engine_in_both_directions(tmp_pa
     assert_same_fields(found.point_data, expected_fields(transport.at(at), frame))
     # The exchanged problem, solved from the start: the two agree as well as both have converged.
     measures = [measure_from_shape(read_shape(path), frame) for path in reversed(pair)]
-    expected = Sinkhorn(blur=0.05, reach=reach, tolerance=1e-5, map_tolerance=0)(*measures).at(at)
+    exchanged = reach[::-1] if isinstance(reach, tuple) else reach
+    expected = Sinkhorn(blur=0.05, reach=exchanged, tolerance=1e-5, map_tolerance=0)(*measures).at(at)
     with np.load(tmp_path / "m.npz", allow_pickle=False) as arrays:
         fields = {name: arrays[f"target_{name}"] for name in ("displacement", "matched_mass")}
     wanted = expected_fields(expected, frame)
@@ -184,6 +184,21 @@ def test_the_potentials_of_both_sides_give_the_divergence_in_squared_file_units(
     with np.load(tmp_path / "m.npz", allow_pickle=False) as arrays:
         dual = arrays["potential"].mean() + arrays["target_potential"].mean()  # points of equal weight
     assert dual == pytest.approx(report.divergence.value, rel=1e-3)
+
+
+def test_with_p_1_there_are_directions_and_potentials_in_file_units(tmp_path):
+    source, target = write(tmp_path / "a.ply", ball(200)), write(tmp_path / "b.ply", ball(200) + SHIFT)
+    report = map_files(source, target, settings(p="1", blur="0.5%"), MapOutputs(tmp_path / "m.npz", both=True))
+    far = np.linalg.norm(SHIFT)
+    assert report.divergence.value == pytest.approx(far, rel=0.02)
+    assert report.record["divergence"]["unit"] == "file units; distance: file units"
+    with np.load(tmp_path / "m.npz", allow_pickle=False) as arrays:
+        assert not any("displacement" in name for name in arrays)
+        for name, sign in (("direction", 1), ("target_direction", -1)):
+            assert np.linalg.norm(arrays[name], axis=1).max() <= 2
+            assert arrays[name].mean(0) @ SHIFT / far == pytest.approx(sign, abs=0.02)
+        dual = arrays["potential"].mean() + arrays["target_potential"].mean()
+    assert dual == pytest.approx(report.divergence.value, rel=1e-2)
 
 
 def test_the_report_is_json_and_says_what_a_distance_says(tmp_path, pair):
