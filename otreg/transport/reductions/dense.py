@@ -10,12 +10,15 @@ from typing import final
 
 import torch
 
+from otreg.errors import ResourceError
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid, single_level
 from otreg.transport.reductions.base import Potential, Temperature
 
 # 2^20 pairs of float64 at a time: temporaries of 8 MiB, which stay near the caches.
 _PAIRS_AT_A_TIME = 2**20
+# On a GPU 2^24, a few temporaries of 128 MiB: enough to keep it busy.
+_PAIRS_AT_A_TIME_GPU = 2**24
 
 
 @final
@@ -61,37 +64,65 @@ class DenseCoupling:
 def _softmin(
     rows: Cloud, columns: Cloud, g: torch.Tensor, eps: float, p: int, previous: Potential, moments: int
 ) -> Potential:
-    """-eps log sum_j b_j exp((g_j - |x_i - y_j|^p / p) / eps), and the derivatives of the same sum."""
-    n, d = rows.points.shape  # rows, dimension
-    m = len(columns)  # columns
+    """-eps log sum_j b_j exp((g_j - |x_i - y_j|^p / p) / eps), and the derivatives of the same sum.
+
+    When the device has no room for a chunk of rows, they are taken in smaller ones. Raises ResourceError when it has
+    none for a single row.
+    """
+    n = len(rows)
     per_column = g / eps + columns.weights.log()
-    values = torch.empty(n, dtype=g.dtype, device=g.device)
-    image = torch.empty(n, d, dtype=g.dtype, device=g.device) if moments else previous.image
-    second = moments == 2 and p == 2
-    jacobian = torch.empty(n, d, d, dtype=g.dtype, device=g.device) if second else None
-    chunk = max(1, _PAIRS_AT_A_TIME // m)
-    for first in range(0, n, chunk):
-        part = slice(first, first + chunk)
-        x, y = rows.points[part], columns.points
-        square = torch.zeros(len(x), m, dtype=g.dtype, device=g.device)
-        for k in range(d):  # differences, not |x|^2 - 2 <x, y> + |y|^2: that cancels when eps is small
-            square += (x[:, None, k] - y[None, :, k]).square_()
-        cost = square.sqrt_() if p == 1 else square.div_(2)  # (chunk, m)
-        exponent = per_column - cost / eps
-        top = exponent.amax(1, keepdim=True)
-        plan = exponent.sub_(top).exp_()
-        total = plan.sum(1)
-        values[part] = -eps * (top[:, 0] + total.log())
-        if moments and p == 1:  # the gradient is the mean direction (x - y) / |x - y|
-            plan = torch.where(cost > 0, plan / cost, 0.0)
-            image[part] = x - (x * plan.sum(1)[:, None] - plan @ y) / total[:, None]
-        elif moments:
-            image[part] = (plan @ y) / total[:, None]
-        if jacobian is not None:
-            plan = plan / total[:, None]
-            for k in range(d):
-                centred = y[None, :, k] - image[part, None, k]
-                for q in range(k + 1):
-                    jacobian[part, k, q] = (plan * centred * (y[None, :, q] - image[part, None, q])).sum(1) / eps
-                    jacobian[part, q, k] = jacobian[part, k, q]
-    return Potential(values, image, jacobian)
+    at_a_time = _PAIRS_AT_A_TIME if g.device.type == "cpu" else _PAIRS_AT_A_TIME_GPU
+    chunk = min(n, max(1, at_a_time // len(columns)))
+    parts: list[Potential] = []
+    first = 0
+    while first < n:
+        x = rows.points[first : first + chunk]
+        try:
+            parts.append(_softmin_rows(x, columns.points, per_column, eps, p, moments))
+        except torch.OutOfMemoryError as error:
+            if chunk == 1:
+                raise ResourceError(
+                    f"no memory left on {g.device} for a sum over {len(columns)} points. Use fewer points."
+                ) from error
+            chunk = -(-chunk // 2)
+            continue
+        first += len(x)
+    values, image = (torch.cat([getattr(part, name) for part in parts]) for name in ("values", "image"))
+    if moments == 0:
+        return Potential(values, previous.image)
+    jacobians = [part.jacobian for part in parts if part.jacobian is not None]
+    return Potential(values, image, torch.cat(jacobians) if jacobians else None)
+
+
+def _softmin_rows(
+    x: torch.Tensor, y: torch.Tensor, per_column: torch.Tensor, eps: float, p: int, moments: int
+) -> Potential:
+    """The softmin at rows x (k, D) over columns y (m, D); per_column: (m,) g_j / eps + log b_j."""
+    square = torch.zeros(len(x), len(y), dtype=x.dtype, device=x.device)
+    for k in range(x.shape[1]):  # differences, not |x|^2 - 2 <x, y> + |y|^2: that cancels when eps is small
+        square += (x[:, None, k] - y[None, :, k]).square_()
+    cost = square.sqrt_() if p == 1 else square.div_(2)  # (k, m)
+    exponent = per_column - cost / eps
+    top = exponent.amax(1, keepdim=True)
+    plan = exponent.sub_(top).exp_()
+    total = plan.sum(1)
+    values = -eps * (top[:, 0] + total.log())
+    if moments == 0:
+        return Potential(values, x)
+    if p == 1:  # the gradient is the mean direction (x - y) / |x - y|
+        plan = torch.where(cost > 0, plan / cost, 0.0)
+        return Potential(values, x - (x * plan.sum(1)[:, None] - plan @ y) / total[:, None])
+    image = (plan @ y) / total[:, None]
+    return Potential(values, image, _covariance(plan / total[:, None], y, image) / eps if moments == 2 else None)
+
+
+def _covariance(plan: torch.Tensor, y: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """(k, D, D) covariance of each row of a plan (k, m) whose rows sum to one, around their means."""
+    d = y.shape[1]
+    out = torch.empty(len(plan), d, d, dtype=y.dtype, device=y.device)
+    for k in range(d):
+        weighted = plan * (y[None, :, k] - image[:, None, k])
+        for q in range(k + 1):
+            out[:, k, q] = (weighted * (y[None, :, q] - image[:, None, q])).sum(1)
+            out[:, q, k] = out[:, k, q]
+    return out
