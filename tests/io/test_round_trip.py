@@ -81,11 +81,7 @@ def test_a_file_that_did_not_move_is_written_as_it_was(tmp_path: Path, name: str
             continue  # read by other people's parsers: written anew
         out = tmp_path / f"again_{kind}{EXTENSION[name]}"
         write_shape(shape, out)
-        if name == "npz":  # an archive holds the time
-            before, after = np.load(path), np.load(out)
-            assert before.files == after.files and all(np.array_equal(before[k], after[k]) for k in before.files)
-        else:
-            assert out.read_bytes() == path.read_bytes(), kind
+        assert out.read_bytes() == path.read_bytes(), kind
 
 
 @pytest.mark.parametrize("name", NAMES)
