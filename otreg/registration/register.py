@@ -36,6 +36,8 @@ _REACH_OVER_BLUR = 3.0
 _SMALLEST_SHARE = 0.3
 # From this blur on, and at the last one anyway, a pose follows the parts that overlap: closer, shapes tell them apart.
 _OVERLAP_BLUR = 0.04
+# The blurs after a search start at most at so many times the one where it ended.
+_ABOUT = 1.5
 # Reach over blur where a pose follows them: the longer, the more it is pulled to the borders of the other shape.
 _OVERLAP_REACH = 2.0
 # Steps that a level typically takes, for the estimate of the time left.
@@ -117,11 +119,10 @@ class _Run:
         assert isinstance(model, LinearModel)
         started = self.seconds
         found = search(self._source, self._target, model)
-        blurs = blur_schedule(max(found.blur, settings.blur), settings.blur, _BLUR_RATIO)
         choice = choose(
             found,
             model,
-            blurs=blurs,
+            blurs=self._blurs_from(found.blur),
             level=lambda pose, blur: self._level(pose, blur, self._overlap_reach(blur) or _OVERLAP_REACH * blur),
             settings=settings,
         )
@@ -146,7 +147,7 @@ class _Run:
         state: Evaluation | None = None
         blurs = self._blurs
         if coarsest is not None and self._follows_overlap(model, coarsest):
-            blurs = blur_schedule(max(coarsest, settings.blur), settings.blur, _BLUR_RATIO)
+            blurs = self._blurs_from(coarsest)
             # What the search did instead of the coarser blurs.
             self._done += sum(map(self._effort, self._blurs)) - sum(map(self._effort, blurs))
         for blur in blurs:
@@ -184,6 +185,10 @@ class _Run:
             level = self._level(model, blur, None)
             state = level.evaluate(model, None)
         return level, state
+
+    def _blurs_from(self, coarsest: float) -> list[float]:
+        """The blurs that are about ``coarsest`` or finer: a larger one would lead a good pose astray."""
+        return [blur for blur in self._blurs if blur <= _ABOUT * coarsest] or [self._settings.blur]
 
     def _follows_overlap(self, model: Model, blur: float) -> bool:
         """Whether a pose is to follow the parts that overlap, at this blur and with these settings.

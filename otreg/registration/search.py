@@ -75,7 +75,7 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
         Measure(m.points.detach().cpu().double(), m.weights.detach().cpu().double()) for m in (source, target)
     )
     normal = _Normalised(source, target, scale=scale)
-    poses = _starts(normal, start)
+    poses, as_given = _starts(normal, start), normal.pose(start)
     given, scores, reach, tried = 0, torch.empty(0), 0.0, len(poses)
     for k, stage in enumerate(_ROUNDS):
         if k > 0:
@@ -90,6 +90,9 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
             scale=scale,
         )
         poses, scores = problem.refine(poses, steps=stage.steps)
+        if stage is not _ROUNDS[-1]:
+            # A start that is right already must not be led astray by coarse cells: it waits for the last round.
+            poses.matrix[given], poses.offset[given] = as_given.matrix[0].float(), as_given.offset[0].float()
     order = scores.argsort(stable=True)
     return Found(
         models=tuple(normal.model(start, poses, int(index)) for index in order),
@@ -136,13 +139,14 @@ def _radius(measure: Measure) -> float:
 
 
 def _starts(normal: _Normalised, start: LinearModel) -> Poses:
-    """As given (first), as given but with the means on each other, principal axes on each other, and the cover."""
+    """As given (first, and once more to be moved), the same with the means on each other, principal axes on each other,
+    and the cover."""
     d = start.dimension
     given = normal.pose(start)
     turned = torch.cat(
         [given.matrix, principal_rotations(_covariance(normal.source), _covariance(normal.target)), cover(d, _COVER[d])]
     )
-    return Poses.join([given, Poses(turned, torch.zeros(len(turned), d, dtype=turned.dtype))])
+    return Poses.join([given, given, Poses(turned, torch.zeros(len(turned), d, dtype=turned.dtype))])
 
 
 def _covariance(measure: Measure) -> torch.Tensor:
