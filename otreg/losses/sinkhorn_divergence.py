@@ -73,7 +73,7 @@ class SinkhornDivergence(torch.nn.Module):
     (0.5, [1.0, 0.0, 0.0])
     """
 
-    def __init__(self, blur: float, reach: Reach = None, p: int = 2, **settings: Any) -> None:
+    def __init__(self, blur: float, reach: Reach = None, *, p: int = 2, **settings: Any) -> None:
         """Raises ArgumentError when a setting is out of range."""
         super().__init__()
         self.sinkhorn = Sinkhorn(blur=blur, reach=reach, p=p, **settings)

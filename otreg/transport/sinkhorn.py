@@ -128,7 +128,7 @@ class Sinkhorn:
         the tolerance is a status of the answer, not an error.
         """
         if self.blur == 0:
-            return SortedTransport(_bare(source), _bare(target), self.p)
+            return SortedTransport(_bare(source), _bare(target), p=self.p)
         if not isinstance(source, PreparedMeasure):
             source = self.prepare(source, self_start=None if warm_start is None else _carried_along(warm_start, source))
         target = target if isinstance(target, PreparedMeasure) else self.prepare(target, as_target=True)

@@ -48,7 +48,7 @@ class SortedTransport(Transport):
     (4.0, [4.0, 4.0, 4.0])
     """
 
-    def __init__(self, source: Measure, target: Measure, p: int) -> None:
+    def __init__(self, source: Measure, target: Measure, *, p: int) -> None:
         """Raises ArgumentError unless both measures lie on a line, without features, and have the same mass."""
         for name, measure in (("source", source), ("target", target)):
             if measure.dimension != 1:
@@ -61,11 +61,11 @@ class SortedTransport(Transport):
                     "without blur points have no features, since these cannot be sorted along with the positions. "
                     "Choose a positive blur."
                 )
-        masses = float(source.mass.double()), float(target.mass.double())
+        masses = float(source.weights.double().sum()), float(target.weights.double().sum())
         if not math.isclose(*masses, rel_tol=_SAME_MASS):
             raise ArgumentError(
-                f"transport without blur needs equal masses; got {masses[0]:g} and {masses[1]:g}. Normalise "
-                "the weights."
+                f"transport without blur needs equal masses; got {masses[0]:g} and {masses[1]:g}. "
+                "Normalise the weights."
             )
         self._source, self._target, self._p = source, target, p
         self._mass = (masses[0] + masses[1]) / 2

@@ -14,7 +14,7 @@ POWERS = pytest.mark.parametrize("p", [1, 2])
 
 
 def exact_loss(reach, p: int, **settings) -> SinkhornDivergence:
-    return SinkhornDivergence(0.4, reach, p, reduction="dense", tolerance=1e-13, max_iterations=20_000, **settings)
+    return SinkhornDivergence(0.4, reach, p=p, reduction="dense", tolerance=1e-13, max_iterations=20_000, **settings)
 
 
 def inputs(dimension: int = 2) -> list[Tensor]:
@@ -78,7 +78,7 @@ def test_the_compiled_sums_have_the_features_gradient_of_all_pairs(p):
     for reduction, tolerance in (("dense", 1e-10), ("cpu", 1e-5)):
         a, x, u, b, y, v = inputs(dimension=3)
         loss = SinkhornDivergence(
-            0.4, 0.8, p, reduction=reduction, tolerance=tolerance, max_iterations=5000, cell=1e-3, map_tolerance=0
+            0.4, 0.8, p=p, reduction=reduction, tolerance=tolerance, max_iterations=5000, cell=1e-3, map_tolerance=0
         )
         loss(a, x, b, y, features=(u, v)).backward()
         found.append((u.grad, v.grad))
