@@ -61,15 +61,16 @@ class SortedTransport(Transport):
                     "without blur points have no features, since these cannot be sorted along with the positions. "
                     "Choose a positive blur."
                 )
-        masses = float(source.weights.double().sum()), float(target.weights.double().sum())
+        masses = tuple(float(measure.weights.detach().double().sum()) for measure in (source, target))
         if not math.isclose(*masses, rel_tol=_SAME_MASS):
             raise ArgumentError(
                 f"transport without blur needs equal masses; got {masses[0]:g} and {masses[1]:g}. "
                 "Normalise the weights."
             )
-        self._source, self._target, self._p = source, target, p
+        self._source, self._target = (Measure(m.points.detach(), m.weights.detach()) for m in (source, target))
+        self._p = p
         self._mass = (masses[0] + masses[1]) / 2
-        self._plan = _Staircase.between(_Support.of(source), _Support.of(target), p)
+        self._plan = _Staircase.between(_Support.of(self._source), _Support.of(self._target), p)
 
     @property
     def p(self) -> int:
@@ -316,7 +317,7 @@ class _Line:
 
     def at(self, points: torch.Tensor) -> BrenierMap:
         """points: (k, 1)."""
-        z = points[:, 0].detach().double().contiguous()
+        z = points.detach()[:, 0].double().contiguous()
         after, here = self._find(z)
         between = self.partners[after] - z
         reached = _cost(between, self.p) - self.partner_potential[after]

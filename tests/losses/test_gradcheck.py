@@ -1,4 +1,7 @@
-"""PyTorch's own check of gradients, for every input, cost and constraint of the loss."""
+"""PyTorch's own check of gradients, for every input, cost and constraint of the loss.
+
+In fast mode it compares them along random directions, one per input, instead of with two solves per number.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ def test_points_and_features(p, reach):
     def value(x: Tensor, u: Tensor, y: Tensor, v: Tensor) -> Tensor:
         return loss(a.detach(), x, b.detach(), y, features=(u, v))
 
-    assert torch.autograd.gradcheck(value, (x, u, y, v), atol=1e-6, rtol=1e-5)
+    assert torch.autograd.gradcheck(value, (x, u, y, v), atol=1e-6, rtol=1e-4, fast_mode=True)
 
 
 @POWERS
@@ -44,7 +47,9 @@ def test_weights_of_any_mass_where_both_sides_may_leave_some(p, reach):
     a, x, u, b, y, v = (tensor.detach() for tensor in inputs())
     loss = exact_loss(reach, p)
     weights = (a.clone().requires_grad_(), (1.5 * b).requires_grad_())
-    assert torch.autograd.gradcheck(lambda a, b: loss(a, x, b, y, features=(u, v)), weights, atol=1e-6, rtol=1e-5)
+    assert torch.autograd.gradcheck(
+        lambda a, b: loss(a, x, b, y, features=(u, v)), weights, atol=1e-6, rtol=1e-4, fast_mode=True
+    )
 
 
 @POWERS
@@ -57,7 +62,7 @@ def test_weights_as_shares(p, reach):
         return loss(s.softmax(0), x, t.softmax(0), y)
 
     logits = (a.log().requires_grad_(), b.log().requires_grad_())
-    assert torch.autograd.gradcheck(value, logits, atol=1e-6, rtol=1e-5)
+    assert torch.autograd.gradcheck(value, logits, atol=1e-6, rtol=1e-4, fast_mode=True)
 
 
 @POWERS
@@ -69,7 +74,7 @@ def test_without_blur_on_the_line(p):
         return loss(s.softmax(0), x, t.softmax(0), y)
 
     leaves = (a.detach().log().requires_grad_(), x, b.detach().log().requires_grad_(), y)
-    assert torch.autograd.gradcheck(value, leaves, atol=1e-6, rtol=1e-5)
+    assert torch.autograd.gradcheck(value, leaves, atol=1e-6, rtol=1e-4, fast_mode=True)
 
 
 @POWERS

@@ -229,6 +229,15 @@ def test_the_answer_does_not_depend_on_the_type_or_layout_of_the_points():
     assert torch.equal(narrow.at(strided.points).displacement, narrow.displacement)
 
 
+def test_no_graph_is_made():
+    source, target = line(10, 21), line(12, 22)
+    leaf = Measure(source.points.clone().requires_grad_(), source.weights.clone().requires_grad_())
+    transport = solve(leaf, target, 2)
+    assert transport.value == solve(source, target, 2).value
+    assert not transport.displacement.requires_grad and not transport.source_gradient[0].requires_grad
+    assert not transport.at(leaf.points).potential.requires_grad
+
+
 def test_a_million_points_are_sorted_not_paired():
     n = 1_000_000
     x = torch.rand(n, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
