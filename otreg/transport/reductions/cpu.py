@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numba
@@ -27,6 +28,7 @@ from otreg.transport.reductions.cpu_softmin import softmin_blocks
 Floats = npt.NDArray[np.float64]
 Singles = npt.NDArray[np.float32]
 _NOTHING_TO_MEASURE: Singles = np.empty(0, dtype=np.float32)
+_LOG2E = math.log2(math.e)
 _LOG_NOTHING = -1e30  # stands for log(0): finite, for kernels compiled without inf
 # Pairs of blocks that are worth waking up a thread for.
 _PAIRS_PER_THREAD = 16
@@ -104,7 +106,12 @@ class _Side:
         self.points: Floats = cloud.points.numpy()
         self.weights: Floats = cloud.weights.numpy()
         with np.errstate(divide="ignore"):
-            self.log_weights: Floats = np.maximum(np.log(self.weights), _LOG_NOTHING)
+            self.log_weights: Floats = np.maximum(np.log2(self.weights), _LOG_NOTHING)  # in bits
+
+    @cached_property
+    def transposed(self) -> Floats:
+        """(D, n), so that the loops over columns read whole vectors."""
+        return np.ascontiguousarray(self.points.T)
 
     def statistics(self, potential: Potential, size: int, p: int) -> Floats:
         """What the search needs of every block of ``size`` points."""
@@ -148,9 +155,8 @@ class _Sums:
                 points,
                 previous.values.numpy(),
                 self._images,
-                self._columns.points,
-                g.numpy(),
-                self._columns.log_weights,
+                self._columns.transposed,
+                g.numpy() * (_LOG2E / self._eps) + self._columns.log_weights,
                 self._starts,
                 self._active,
                 self._eps,

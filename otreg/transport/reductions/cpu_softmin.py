@@ -107,11 +107,11 @@ def _exp2_double(x):
 
 
 @njit(parallel=True, cache=True)
-def softmin_blocks(x, f, images, y, g, log_b, starts, columns, eps, p, moments, exact, out, image, jacobian, peak):
+def softmin_blocks(x, f, images, y, charge, starts, columns, eps, p, moments, exact, out, image, jacobian, peak):
     """Softmin of every row over its active slices of columns, optionally with its derivatives.
 
     x (n, D), f (n,): rows and their previous potentials, which shift the exponents. images (slices of n, D): where the
-    mass of the slice's rows goes, roughly. y (m, D), g (m,), log_b (m,): columns, potentials, log weights. starts,
+    mass of the slice's rows goes, roughly. y (D, m), charge (m,): columns, and g_j / eps + log b_j in bits. starts,
     columns: active slices in CSR form, per block of rows. exact: sum in float64, slowly.
 
     Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps); with moments >= 1 image (n, D), the row's point less
@@ -131,7 +131,7 @@ def softmin_blocks(x, f, images, y, g, log_b, starts, columns, eps, p, moments, 
             for k in range(d):
                 centre[k] += images[part, k] * (min(SLICE, n - part * SLICE) / size)
         if _softmin_rows(
-            first, size, x, f, centre, y, g, log_b, active, eps, p, moments, exact, out, image, jacobian, largest
+            first, size, x, f, centre, y, charge, active, eps, p, moments, exact, out, image, jacobian, largest
         ):
             continue
         # The block lies over a gap, or its points are much sparser than the blur: slice by slice.
@@ -140,17 +140,17 @@ def softmin_blocks(x, f, images, y, g, log_b, starts, columns, eps, p, moments, 
             size = min(SLICE, n - first)
             t = images[part]
             _softmin_rows(
-                first, size, x, f, t, y, g, log_b, active, eps, p, moments, exact, out, image, jacobian, largest
+                first, size, x, f, t, y, charge, active, eps, p, moments, exact, out, image, jacobian, largest
             )
 
 
 @njit(fastmath=FAST, error_model="numpy", cache=True)
-def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, exact, out, image, jacobian, peak):
+def _softmin_rows(first, size, x, f, t, y, charge, active, eps, p, moments, exact, out, image, jacobian, peak):
     """The softmin of ``size`` rows from ``first`` on; False if they are too far apart for float32 and can be split.
 
     t (D,): about where the plan sends the rows.
     """
-    m, d = y.shape
+    d, m = y.shape
     to_bits = _LOG2E / eps
     c = np.zeros(d)
     for i in range(first, first + size):
@@ -185,7 +185,7 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
     if exact or (widest if p == 2 else np.sqrt(widest)) * to_bits > _WIDEST:
         if size > SLICE and not exact:
             return False
-        _softmin_rows_double(first, size, x, f, y, g, log_b, active, eps, p, moments, out, image, jacobian)
+        _softmin_rows_double(first, size, x, f, y, charge, active, eps, p, moments, out, image, jacobian)
         peak[:] = f4(1.0)
         return True
 
@@ -196,35 +196,50 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
     far = np.empty(longest, dtype=np.float32)  # |w|, for p = 1
     e = np.empty(longest, dtype=np.float32)
     apart = np.empty(longest, dtype=np.float32)
+    square = np.empty(SLICE)  # the cost from the block's centre to a slice's columns
     scale = f4(to_bits)
     for piece in range(0, active.shape[0], _PIECE):
         together = min(active.shape[0] - piece, _PIECE)
         length = ((together + _PARTS - 1) // _PARTS) * BLOCK
         for part in range(length // SLICE):
-            filled = 0
-            if part < together:
-                start = active[piece + part] * SLICE
-                filled = min(SLICE, m - start)
-                for j in range(filled):
-                    at = part * SLICE + j
-                    square = 0.0
-                    for k in range(d):
-                        square += (y[start + j, k] - c[k]) ** 2
-                    if p == 2:
-                        cost = 0.5 * square
-                        for k in range(d):
-                            v[k, at] = f4((y[start + j, k] - t[k]) * to_bits)
-                    else:
-                        cost = np.sqrt(square)
-                        far[at] = f4(cost)
-                        for k in range(d):
-                            v[k, at] = f4(y[start + j, k] - c[k])
-                    b[at] = f4((g[start + j] + f_ref - cost) * to_bits + log_b[start + j] * _LOG2E)
-            for at in range(part * SLICE + filled, (part + 1) * SLICE):
-                b[at] = f4(_EMPTY)
-                far[at] = f4(1.0)
+            at = part * SLICE
+            start = active[piece + part] * SLICE if part < together else m
+            if start + SLICE <= m:  # a constant length, for vectors
+                for j in range(SLICE):
+                    square[j] = 0.0
                 for k in range(d):
-                    v[k, at] = f4(0.0)
+                    y_k = y[k, start : start + SLICE]
+                    origin = t[k] if p == 2 else c[k]
+                    unit = to_bits if p == 2 else 1.0
+                    for j in range(SLICE):
+                        square[j] += (y_k[j] - c[k]) ** 2
+                        v[k, at + j] = f4((y_k[j] - origin) * unit)
+            else:
+                for j in range(SLICE):
+                    square[j] = 0.0
+                    for k in range(d):
+                        v[k, at + j] = f4(0.0)
+                for k in range(d):
+                    origin = t[k] if p == 2 else c[k]
+                    unit = to_bits if p == 2 else 1.0
+                    for j in range(m - start):
+                        square[j] += (y[k, start + j] - c[k]) ** 2
+                        v[k, at + j] = f4((y[k, start + j] - origin) * unit)
+            if p == 2:
+                for j in range(SLICE):
+                    square[j] *= 0.5
+            else:
+                for j in range(SLICE):
+                    square[j] = np.sqrt(square[j])
+                    far[at + j] = f4(square[j])
+            if start + SLICE <= m:
+                for j in range(SLICE):
+                    b[at + j] = f4(charge[start + j] + (f_ref - square[j]) * to_bits)
+            else:
+                for j in range(SLICE):
+                    b[at + j] = f4(_EMPTY)
+                for j in range(m - start):
+                    b[at + j] = f4(charge[start + j] + (f_ref - square[j]) * to_bits)
         for i in range(size):
             a_i = a[i]
             u0 = u[0, i]
@@ -344,7 +359,7 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
         at = first + i
         # 2^-80 .. 2^80: outside, the previous potential was too far off to shift the exponents; do the row again.
         if not 8e-25 < s < 1e24:
-            out[at] = _softmin_row(x[at], y, g, log_b, active, eps, p, moments, image[at], jacobian[at])
+            out[at] = _softmin_row(x[at], y, charge, active, eps, p, moments, image[at], jacobian[at])
             continue
         out[at] = f[at] - eps * _LN2 * np.log2(s)
         if moments == 0:
@@ -364,9 +379,9 @@ def _softmin_rows(first, size, x, f, t, y, g, log_b, active, eps, p, moments, ex
 
 
 @njit(fastmath=FAST, error_model="numpy", cache=True)
-def _softmin_rows_double(first, size, x, f, y, g, log_b, active, eps, p, moments, out, image, jacobian):
+def _softmin_rows_double(first, size, x, f, y, charge, active, eps, p, moments, out, image, jacobian):
     """The softmin of ``size`` rows from ``first`` on in float64, where nothing needs to be re-centred."""
-    m, d = y.shape
+    d, m = y.shape
     to_bits = _LOG2E / eps
     longest = min(active.shape[0], _PIECE) * SLICE
     b = np.empty(longest)
@@ -382,9 +397,9 @@ def _softmin_rows_double(first, size, x, f, y, g, log_b, active, eps, p, moments
             for j in range(SLICE):
                 at = part * SLICE + j
                 column = min(start + j, m - 1)
-                b[at] = g[column] * to_bits + log_b[column] * _LOG2E if start + j < m else _EMPTY
+                b[at] = charge[column] if start + j < m else _EMPTY
                 for k in range(d):
-                    v[k, at] = y[column, k]
+                    v[k, at] = y[k, column]
         for i in range(size):
             for j in range(length):
                 apart[j] = 0.0
@@ -430,7 +445,7 @@ def _softmin_rows_double(first, size, x, f, y, g, log_b, active, eps, p, moments
         at = first + i
         s = total[i, 0]
         if not 1e-150 < s < 1e150:  # the previous potential was too far off to shift the exponents
-            out[at] = _softmin_row(x[at], y, g, log_b, active, eps, p, moments, image[at], jacobian[at])
+            out[at] = _softmin_row(x[at], y, charge, active, eps, p, moments, image[at], jacobian[at])
             continue
         out[at] = f[at] - eps * _LN2 * np.log2(s)
         if moments >= 1:
@@ -445,30 +460,31 @@ def _softmin_rows_double(first, size, x, f, y, g, log_b, active, eps, p, moments
 
 
 @njit(error_model="numpy", cache=True)
-def _softmin_row(x, y, g, log_b, slices, eps, p, moments, image, jacobian):
+def _softmin_row(x, y, charge, slices, eps, p, moments, image, jacobian):
     """One row in float64 with the usual two passes (maximum first); the rare fallback."""
-    m, d = y.shape
+    d, m = y.shape
+    to_bits = _LOG2E / eps
     top = -1e300
     for start in slices * SLICE:
         for j in range(start, min(start + SLICE, m)):
-            top = max(top, (g[j] - _cost(x, y[j], p)) / eps + log_b[j])
+            top = max(top, charge[j] - _cost(x, y[:, j], p) * to_bits)
     s = 0.0
     mean = np.zeros(d)
     square = np.zeros((d, d))
     for start in slices * SLICE:
         for j in range(start, min(start + SLICE, m)):
-            cost = _cost(x, y[j], p)
-            w = np.exp((g[j] - cost) / eps + log_b[j] - top)
+            cost = _cost(x, y[:, j], p)
+            w = np.exp((charge[j] - cost * to_bits - top) * _LN2)
             s += w
             if moments == 0:
                 continue
             for k in range(d):
                 # Relative to x, so that nothing cancels.
-                step = y[j, k] - x[k] if p == 2 else (y[j, k] - x[k]) / (cost + 1e-300)
+                step = y[k, j] - x[k] if p == 2 else (y[k, j] - x[k]) / (cost + 1e-300)
                 mean[k] += w * step
                 if moments == 2:
                     for q in range(k + 1):
-                        square[k, q] += w * step * (y[j, q] - x[q])
+                        square[k, q] += w * step * (y[q, j] - x[q])
     if moments >= 1:
         for k in range(d):
             image[k] = x[k] + mean[k] / s
@@ -477,7 +493,7 @@ def _softmin_row(x, y, g, log_b, slices, eps, p, moments, image, jacobian):
             for q in range(k + 1):
                 jacobian[k, q] = (square[k, q] / s - mean[k] / s * (mean[q] / s)) / eps
                 jacobian[q, k] = jacobian[k, q]
-    return -eps * (top + np.log(s))
+    return -eps * (top * _LN2 + np.log(s))
 
 
 @njit(inline="always")
