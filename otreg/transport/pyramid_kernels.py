@@ -9,9 +9,50 @@ from numba import njit, prange
 MAX_BITS = 20
 
 
+# The Hilbert curve in three dimensions: the place of each octant (bits x y z) along it, and how the curve inside an
+# octant is turned: which axis stands where, and which are mirrored (the variant of Skilling 2004).
+_ALONG = (0, 1, 3, 2, 7, 6, 4, 5)
+_TURNS = (
+    ((2, 0, 1), (0, 0, 0)),
+    ((1, 0, 2), (0, 0, 0)),
+    ((2, 1, 0), (1, 0, 1)),
+    ((0, 1, 2), (0, 0, 0)),
+    ((2, 0, 1), (1, 1, 0)),
+    ((1, 0, 2), (1, 1, 0)),
+    ((2, 1, 0), (0, 0, 0)),
+    ((0, 1, 2), (0, 0, 0)),
+)
+
+
+def _tables():  # type: ignore[no-untyped-def]
+    """The curve as a machine: (digit, next state) by state and octant, for the 24 ways in which it can be turned."""
+    states = [_TURNS[3]]
+    digits, following = [], []
+    for axes, mirrored in states:  # grows while it is walked
+        digits.append([])
+        following.append([])
+        for octant in range(8):
+            bits = (octant >> 2, octant >> 1 & 1, octant & 1)
+            turned = [bits[axes[k]] ^ mirrored[k] for k in range(3)]
+            inner = turned[0] << 2 | turned[1] << 1 | turned[2]
+            inner_axes, inner_mirrored = _TURNS[inner]
+            state = (
+                tuple(axes[inner_axes[k]] for k in range(3)),
+                tuple(mirrored[inner_axes[k]] ^ inner_mirrored[k] for k in range(3)),
+            )
+            if state not in states:
+                states.append(state)
+            digits[-1].append(_ALONG[inner])
+            following[-1].append(states.index(state))
+    return np.array(digits, dtype=np.int64), np.array(following, dtype=np.int64)
+
+
+_DIGITS, _FOLLOWING = _tables()
+
+
 @njit(parallel=True, error_model="numpy", cache=True)
 def hilbert_codes(points, low, cell, bits):
-    """Hilbert index of the grid cell of every point, ``bits`` bits an axis (Skilling 2004, 3-D).
+    """Hilbert index of the grid cell of every point, ``bits`` bits an axis.
 
     points (n, 3); cell k of an axis is [low + k cell, low + (k + 1) cell). Neighbours along the curve are neighbours in
     space, and dropping three bits of a code gives the code of the parent cell.
@@ -20,44 +61,15 @@ def hilbert_codes(points, low, cell, bits):
     codes = np.empty(n, dtype=np.int64)
     top = (1 << bits) - 1
     for i in prange(n):
-        x0 = np.int64(min(max((points[i, 0] - low[0]) / cell, 0.0), top))
-        x1 = np.int64(min(max((points[i, 1] - low[1]) / cell, 0.0), top))
-        x2 = np.int64(min(max((points[i, 2] - low[2]) / cell, 0.0), top))
-        # Inverse undo of excess work.
-        q = np.int64(1) << (bits - 1)
-        while q > 1:
-            p = q - 1
-            if x0 & q:
-                x0 ^= p
-            if x1 & q:
-                x0 ^= p
-            else:
-                t = (x0 ^ x1) & p
-                x0 ^= t
-                x1 ^= t
-            if x2 & q:
-                x0 ^= p
-            else:
-                t = (x0 ^ x2) & p
-                x0 ^= t
-                x2 ^= t
-            q >>= 1
-        # Gray encode.
-        x1 ^= x0
-        x2 ^= x1
-        t = np.int64(0)
-        q = np.int64(1) << (bits - 1)
-        while q > 1:
-            if x2 & q:
-                t ^= q - 1
-            q >>= 1
-        x0 ^= t
-        x1 ^= t
-        x2 ^= t
-        # Interleave, the first axis on top.
+        x = np.int64(min(max((points[i, 0] - low[0]) / cell, 0.0), top))
+        y = np.int64(min(max((points[i, 1] - low[1]) / cell, 0.0), top))
+        z = np.int64(min(max((points[i, 2] - low[2]) / cell, 0.0), top))
         code = np.int64(0)
-        for b in range(bits - 1, -1, -1):
-            code = (code << 3) | (((x0 >> b) & 1) << 2) | (((x1 >> b) & 1) << 1) | ((x2 >> b) & 1)
+        state = np.int64(0)
+        for bit in range(bits - 1, -1, -1):
+            octant = (x >> bit & 1) << 2 | (y >> bit & 1) << 1 | (z >> bit & 1)
+            code = code << 3 | _DIGITS[state, octant]
+            state = _FOLLOWING[state, octant]
         codes[i] = code
     return codes
 
