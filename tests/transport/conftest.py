@@ -5,14 +5,16 @@ from __future__ import annotations
 import pytest
 
 from otreg.errors import ResourceError
-from tests.transport.generators import BACKENDS, Backend
+from tests.transport.generators import BACKENDS, DEVICE, Backend
 
 
 @pytest.fixture(params=BACKENDS, ids=lambda backend: backend.name)
 def backend(request: pytest.FixtureRequest) -> Backend:
-    """Each reduction in turn; keops is skipped where nothing can compile it."""
+    """Each reduction in turn; those that cannot work here are skipped, with the reason."""
     if request.param.name == "keops":
         require_keops()
+    if request.param.name == "triton":
+        pytest.importorskip("triton")
     return request.param
 
 
@@ -23,6 +25,6 @@ def require_keops() -> None:
     from otreg.transport.reductions.keops import _kernel
 
     try:
-        _kernel(2, 1, 3, torch.device("cpu"))
+        _kernel(2, 1, 3, torch.device(DEVICE or "cpu"))
     except ResourceError as error:
         pytest.skip(str(error))
