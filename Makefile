@@ -1,6 +1,7 @@
 # make demo   install into .venv and register a pair of sample shapes into demo/
 # make check  format, lint, types, layers, fast tests
 # make test   the whole test suite
+# make test-gpu  the tests that need a CUDA device, and the laws of transport on it
 # make bench  every script of benchmarks/
 # make clean  remove what make made
 
@@ -10,7 +11,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 PINS := pyproject.toml constraints.txt
 
-.PHONY: demo check test bench clean
+.PHONY: demo check test test-gpu bench clean
 .DELETE_ON_ERROR:
 
 # The stamps live inside the environment, so that removing it forgets them. The install is editable: only new
@@ -42,6 +43,14 @@ check: $(VENV)/.stamp-dev
 
 test: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest -q
+
+# The laws, solved on the device by every reduction that works there: see tests/transport/generators.py.
+test-gpu: $(VENV)/.stamp-test
+	@$(BIN)/python -c "import torch; torch.cuda.is_available() or exit('make test-gpu: PyTorch sees no CUDA device')"
+	$(BIN)/python -m pytest -q tests/transport/test_triton.py
+	$(BIN)/python -m pytest -q -m gpu
+	OTREG_TEST_DEVICE=cuda $(BIN)/python -m pytest -q -k "dense or keops or triton" $(addprefix tests/transport/, \
+		test_laws.py test_known_answers.py test_unbalanced.py test_degenerate.py test_costs.py)
 
 bench: $(VENV)/.stamp-test
 	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done

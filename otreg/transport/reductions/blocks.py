@@ -219,7 +219,7 @@ class BlockSearch:
     ) -> None:
         """f, g: softmins on source and target, as far as known. size: points in a block."""
         self._source, self._target, self._f, self._g, self._at = source, target, f, g, temperature
-        self._size = size
+        self.size = size
         self._sizes = max(number_of_sizes(len(cloud), size) for cloud in (source, target))
 
     @cached_property
@@ -261,7 +261,7 @@ class BlockSearch:
         return self._of_target if seen is self._g else self._statistics(self._target, seen)
 
     def _statistics(self, cloud: Cloud, potential: Potential) -> list[Statistics]:
-        return statistics_of_sizes(cloud, potential, size=self._size, sizes=self._sizes, p=self._at.p)
+        return statistics_of_sizes(cloud, potential, size=self.size, sizes=self._sizes, p=self._at.p)
 
     def _search(self, rows: list[Statistics], columns: list[Statistics]) -> ActivePairs:
         return find_active_pairs(rows, columns, eps=self._at.eps, cut=self._at.cut, p=self._at.p)
