@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,7 @@ import click
 
 from otreg_cli.frame_option import frame_option
 from otreg_cli.options import PATH, debug_option, json_option, overwrite_option, reading_options
-from otreg_cli.pipes import DASH, input_file, output_file
+from otreg_cli.pipes import DASH, as_asked, input_file, output_file, written_format
 
 
 @click.command("apply")
@@ -41,11 +40,12 @@ def command(
     SHAPE is any shape or table of points in the units of the registration's files: the full-resolution source,
     landmarks, a curve drawn on it. TRANSFORM may also be a 4x4 matrix as text, or a linear .tfm file of ITK. The
     inverse of a spline is found point by point; the residual says how far a point would miss its origin. A "-" stands
-    for standard input or output.
+    for standard input or output, which gets the format --to or --format.
     """
     from otreg.jobs import Reading, apply_transform
     from otreg_cli.output import print_json, print_rows, print_warnings
 
+    to = written_format(output, to, reading["format"])
     with input_file(shape) as source, output_file(output, to) as target:
         applied = apply_transform(
             transform,
@@ -57,14 +57,13 @@ def command(
             frame=frame,
             to=to,
         )
-    applied = replace(applied, path=output)
-    print_warnings(applied.warnings)
+    warnings = as_asked(applied.warnings, (source, shape), (target, output))
+    print_warnings(warnings)
     if output == DASH:
         return
     residual = {} if applied.residual is None else {"residual": applied.residual}
     if as_json:
-        record = {"output": str(applied.path), "points": applied.points, **residual}
-        print_json({**record, "warnings": list(applied.warnings)})
+        print_json({"output": str(output), "points": applied.points, **residual, "warnings": warnings})
     else:
-        rows = [("moved", f"{applied.points} points"), ("shape", str(applied.path))]
+        rows = [("moved", f"{applied.points} points"), ("shape", str(output))]
         print_rows([*rows, *((name, f"{value:.3g} in file units") for name, value in residual.items())])

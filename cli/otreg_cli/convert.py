@@ -9,7 +9,7 @@ import click
 
 from otreg_cli.frame_option import frame_option
 from otreg_cli.options import PATH, debug_option, json_option, overwrite_option, reading_options
-from otreg_cli.pipes import DASH, input_file, output_file
+from otreg_cli.pipes import DASH, as_asked, input_file, output_file, written_format
 
 
 @click.command("convert")
@@ -34,17 +34,20 @@ def command(
     """Write the shape of the file SOURCE as the file OUTPUT, in the format of its extension.
 
     Where the new format cannot hold all points, cells and attributes, nothing is written, and the formats that can are
-    named; comments are lost where it has none. A "-" stands for standard input or output.
+    named; comments are lost where it has none. A "-" stands for standard input or output,
+    which gets the format --to or --format.
     """
     from otreg.jobs import Reading, convert_file
     from otreg_cli.output import print_json, print_rows, print_warnings
 
+    to = written_format(output, to, reading["format"])
     with input_file(source) as file, output_file(output, to) as target:
         converted = convert_file(file, target, overwrite=overwrite, reading=Reading(**reading), to=to, frame=frame)
-    print_warnings(converted.warnings)
+    warnings = as_asked(converted.warnings, (file, source), (target, output))
+    print_warnings(warnings)
     if output == DASH:
         return
     if as_json:
-        print_json({"output": str(output), "points": converted.points, "warnings": list(converted.warnings)})
+        print_json({"output": str(output), "points": converted.points, "warnings": warnings})
     else:
         print_rows([("converted", f"{converted.points} points"), ("shape", str(output))])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -37,6 +37,20 @@ def input_file(path: Path) -> Iterator[Path]:
             raise type(error)(str(error).replace(str(spooled), "-")) from error
 
 
+def as_asked(sentences: Iterable[str], *files: tuple[Path, Path]) -> list[str]:
+    """The sentences with the names that the user gave; files: the path that was used, then the one that was given."""
+    found = list(sentences)
+    for used, asked in files:
+        if asked == DASH:
+            found = [sentence.replace(str(used), str(asked)) for sentence in found]
+    return found
+
+
+def written_format(path: Path, to: str | None, read_format: str | None) -> str | None:
+    """The format to write that was asked for, None for that of the extension; a pipe gets out what it put in."""
+    return read_format if to is None and path == DASH else to
+
+
 @contextmanager
 def output_file(path: Path, to: str | None) -> Iterator[Path]:
     """The path itself, or one whose content goes to standard output when the block ends without an error."""
@@ -44,7 +58,7 @@ def output_file(path: Path, to: str | None) -> Iterator[Path]:
         yield path
         return
     if to is None:
-        raise click.UsageError("standard output has no extension that names a format; give --to NAME.")
+        raise click.UsageError("standard output has no extension that names a format; give --to or --format NAME.")
     with tempfile.TemporaryDirectory(prefix="otreg-") as folder:
         spooled = Path(folder) / "stdout"
         try:

@@ -36,6 +36,7 @@ class FormatInfo:
     """What a format is called, and what can be done with it; ``extra`` names the optional packages that it needs.
 
     says_space: whether its files say where their axes point.
+    only_single: whether some of its files must have single precision, too little far from the origin.
     """
 
     name: str
@@ -44,6 +45,7 @@ class FormatInfo:
     can_write: bool
     extra: str = ""
     says_space: bool = False
+    only_single: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,26 @@ class Codec:
     cannot_hold: Callable[[Shape], str | None] = lambda shape: None
     extra: str = ""
     says_space: bool = False
+    only_single: bool = False
 
     @property
     def info(self) -> FormatInfo:
-        readable, writable = self.read is not None, self.write is not None
-        return FormatInfo(self.name, self.extensions, readable, writable, self.extra, self.says_space)
+        return FormatInfo(
+            name=self.name,
+            extensions=self.extensions,
+            can_read=self.read is not None,
+            can_write=self.write is not None,
+            extra=self.extra,
+            says_space=self.says_space,
+            only_single=self.only_single,
+        )
 
 
 CODECS: tuple[Codec, ...] = (
     Codec("ply", (".ply",), read_ply, write_ply, ply_cannot_hold),
     Codec("obj", (".obj",), read_obj, write_obj, obj_cannot_hold),
     Codec("off", (".off",), read_off, write_off, off_cannot_hold),
-    Codec("stl", (".stl",), read_stl, write_stl, stl_cannot_hold),
+    Codec("stl", (".stl",), read_stl, write_stl, stl_cannot_hold, only_single=True),
     Codec("pcd", (".pcd",), read_pcd, write_pcd, pcd_cannot_hold),
     Codec("table", (".csv", ".txt", ".xyz", ".pts", ".asc", ".tsv"), read_table, write_table, table_cannot_hold),
     Codec("markups", (".mrk.json", ".json"), read_markups, write_markups, markups_cannot_hold, says_space=True),
@@ -85,6 +95,7 @@ CODECS: tuple[Codec, ...] = (
         read_freesurfer,
         write_freesurfer,
         freesurfer_cannot_hold,
+        only_single=True,
     ),
     # A small file may well hold a mask of hundreds of millions of voxels; the reader itself checks what it claims.
     Codec(

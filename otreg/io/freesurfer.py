@@ -81,8 +81,8 @@ def freesurfer_cannot_hold(shape: Shape) -> str | None:
     names = [*shape.point_data, *shape.cell_data]
     if names:
         return f"the attribute '{names[0]}'"
-    if not np.array_equal(shape.points.astype(np.float32), shape.points):
-        return "coordinates in double precision"
+    if storage_dtype(shape.points, np.dtype(np.float32)) != np.float32:
+        return "coordinates as precise as these"
     return None
 
 

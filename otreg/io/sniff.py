@@ -114,8 +114,12 @@ def _by_content(head: bytes, size: int, suffix: str) -> str | None:
         return "gmsh"
     if text.startswith(b"MeshVersionFormatted"):
         return "medit"
-    if head.startswith(b"PK\x03\x04") and suffix not in (".npz", ".3mf"):
-        raise FormatError("is an archive (zip); unpack it first")
+    if head.startswith(b"PK\x03\x04"):
+        first = head[30 : 30 + int.from_bytes(head[26:28], "little")]  # name of the first file in it
+        if first.endswith(b".npy"):
+            return "npz"
+        if suffix not in (".npz", ".3mf"):
+            raise FormatError("is an archive (zip); unpack it first")
     if text.startswith(b"<"):
         return _xml_format(text)
     if re.match(rb"(ST)?C?N?4?n?OFF\d*\s", text):

@@ -33,7 +33,10 @@ def write_shape(shape: Shape, path: Path | str, *, format: str | None = None, ov
     if not native:
         shape = replace(shape, native=None)
     with atomic_write(path, overwrite=overwrite) as temporary, np.errstate(all="ignore"):
-        codec.write(shape, temporary)
+        try:
+            codec.write(shape, temporary)
+        except OutputFileError as error:  # writers know what is wrong, but only the name of the temporary file
+            raise OutputFileError(f"{path}: {error}") from error
 
 
 def _refuse_loss(shape: Shape, codec: Codec, path: Path) -> None:

@@ -1,7 +1,8 @@
 """The format of the moved shape: that of the source where it can be written, else the simplest one that holds it all.
 
 Whether a format can hold a shape is known to its writer alone, so a trial is written to a temporary folder: that takes
-a second, and an error after a registration of minutes is worse.
+a second, and an error after a registration of minutes is worse. Where digits are short far from the origin, the trial
+is made where the target lies.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from otreg.errors import OutputFileError
-from otreg.io import formats, write_shape
+from otreg.io import format_for, formats, write_shape
 from otreg.shapes import Shape
 
 # For sources in formats that can only be read: most programs open the first, the second holds volumes too.
@@ -24,7 +25,8 @@ def extension_for(shape: Shape, path: Path) -> tuple[str, str | None]:
     """
     info = next(info for info in formats() if info.name == shape.format)
     if info.can_write:
-        return path.suffix.lower() if path.suffix.lower() in info.extensions else info.extensions[0], None
+        own = [extension for extension in info.extensions if path.name.lower().endswith(extension)]
+        return max(own, key=len, default=info.extensions[0]), None
     first, extension = SUBSTITUTES
     try:
         check_conversion(shape, Path(f"registered{first}"))
@@ -35,8 +37,12 @@ def extension_for(shape: Shape, path: Path) -> tuple[str, str | None]:
 
 
 def check_conversion(shape: Shape, path: Path) -> None:
-    """Raises now what writing the moved shape of a source to ``path`` would raise after all the work."""
-    if shape.native is not None and shape.format == _format_name(path):
+    """Raises OutputFileError now that writing the moved shape to ``path`` would raise after all the work.
+
+    shape: the source, about where it will be moved to.
+    """
+    info = format_for(path)
+    if info is not None and info.name == shape.format and shape.native is not None and not info.only_single:
         return  # its own file with new coordinates: nothing can be lost
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -44,8 +50,3 @@ def check_conversion(shape: Shape, path: Path) -> None:
         except OutputFileError as error:
             # The name in the message is that of the trial; the user knows the other one.
             raise OutputFileError(str(error).replace(str(Path(folder) / path.name), str(path))) from error
-
-
-def _format_name(path: Path) -> str | None:
-    """The name of the format that ``path`` is written in, None when its extension is unknown."""
-    return next((info.name for info in formats() if path.suffix.lower() in info.extensions), None)

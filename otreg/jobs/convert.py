@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from otreg.errors import ArgumentError
 from otreg.io import format_for, write_shape
 from otreg.jobs.frame_choice import FrameChoice, stated_space
 from otreg.jobs.outputs import check_outputs, check_writable_format
 from otreg.jobs.reading import Reading, warnings_of
+from otreg.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -49,4 +52,11 @@ def convert_file(
     written = format_for(out_path, to)
     if shape.space and written is not None and not written.says_space:
         warnings.append(f"{out_path}: does not say that its coordinates are in {shape.space}; its format cannot")
+    if written is not None and written.only_single and _loses_digits(shape, written.name):
+        warnings.append(f"{out_path}: {source}'s coordinates were rounded to single precision, all that its format has")
     return Converted(out_path, len(shape.points), tuple(warnings))
+
+
+def _loses_digits(shape: Shape, format: str) -> bool:
+    """Whether single precision rounds the points of a shape that comes from another format."""
+    return shape.format != format and not np.array_equal(shape.points.astype(np.float32), shape.points)

@@ -13,6 +13,7 @@ from otreg.jobs.pair import measure_pair, read_pair, thread_limit
 from otreg.jobs.provenance import input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
 from otreg.jobs.solver import solver
+from otreg.jobs.spaces import common_space
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ def distance_files(
     started = perf_counter()
     with thread_limit(config.threads):
         source_shape, target_shape = read_pair(source, target, reading)
+        common_space(source_shape, target_shape)
         pair = measure_pair(source_shape, target_shape, config)
         transport = solver(config, pair.frame)(pair.source_measure, pair.target_measure)
     divergence = Divergence.of(transport, pair.frame)

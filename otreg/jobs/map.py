@@ -27,6 +27,7 @@ from otreg.jobs.plain import plain
 from otreg.jobs.provenance import input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
 from otreg.jobs.solver import solver
+from otreg.jobs.spaces import common_space
 from otreg.measures import Frame
 from otreg.shapes import Shape
 from otreg.transport import BrenierMap, Sinkhorn, Transport, WarmStart
@@ -81,6 +82,7 @@ def map_files(
         shapes = {"source": source_shape, "target": target_shape}
         if at is not None:
             shapes["at"] = _read_points(at, reading, dimension=source_shape.dimension)
+        common_space(*shapes.values())
         pair = measure_pair(source_shape, target_shape, config)
         grid = None
         if config.grid is not None:

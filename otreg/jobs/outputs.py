@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from otreg.errors import ArgumentError, OutputFileError
-from otreg.io import formats
+from otreg.io import format_for, formats
 
 
 @dataclass(frozen=True)
@@ -71,13 +71,15 @@ def check_outputs(files: Iterable[Path], *, inputs: Iterable[Path], overwrite: b
 
 def check_writable_format(path: Path) -> None:
     """Raises OutputFileError when no format that otreg writes has the extension of ``path``."""
+    info = format_for(path)
+    if info is not None and info.can_write:
+        return
+    found = f"'{path.suffix}'" if path.suffix else "no extension"
+    rule = f"its extension must be that of a format that can be written; got {found}"
+    if info is not None:
+        rule = f"format {info.name} can only be read"
     writable = sorted({extension for info in formats() if info.can_write for extension in info.extensions})
-    if path.suffix.lower() not in writable:
-        found = f"'{path.suffix}'" if path.suffix else "no extension"
-        raise OutputFileError(
-            f"{path}: no format that can be written has this extension; got {found}. "
-            f"Name the output with -o and one of {' '.join(writable)}"
-        )
+    raise OutputFileError(f"{path}: {rule}. Give the output one of {' '.join(writable)}")
 
 
 def _identity(path: Path) -> object:

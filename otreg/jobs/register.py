@@ -85,7 +85,7 @@ def register_files(
             warnings += [] if warning is None else [warning]
             files = outputs.files(extension, linear=linear)
             check_outputs(files.values(), inputs=[source, target], overwrite=outputs.overwrite)
-        check_conversion(source_shape, files["shape"])
+        check_conversion(_at(target_shape, source_shape), files["shape"])
         read = perf_counter()
         pair = measure_pair(source_shape, target_shape, config)
         settings = registration_settings(config, diagonal=pair.frame.scale)
@@ -95,7 +95,7 @@ def register_files(
                 given,
                 start_file,
                 frame=pair.frame,
-                space=source_shape.space,
+                space=space,
                 model=config.models[0],
                 device=pair.source_measure.points.device,
             )
@@ -171,6 +171,11 @@ def registration_settings(config: RegisterConfig, *, diagonal: float) -> Registr
         control_points=config.control_points,
         init=cast("Init", config.init) if config.init in INIT_WORDS else "none",
     )
+
+
+def _at(target: Shape, source: Shape) -> Shape:
+    """The source about where its registration will put it: its centre on that of the target."""
+    return source.with_points(source.points + (target.points.mean(axis=0) - source.points.mean(axis=0)))
 
 
 def _write_results(

@@ -16,17 +16,19 @@ from otreg.models.point_map import PointMap
 from otreg.shapes import Shape, Space
 
 
-def common_space(source: Shape, target: Shape) -> Space:
-    """Where the axes of two files that were registered point, "" if neither says it.
+def common_space(*shapes: Shape) -> Space:
+    """Where the axes of files whose coordinates are compared point, "" if none says it.
 
-    Raises InputError when they say different things: their coordinates cannot be compared.
+    Raises InputError when two of them say different things.
     """
-    if source.space and target.space and source.space != target.space:
-        raise InputError(
-            f"{target.path}: is in {target.space}, but {source.path} in {source.space}; x and y point to other sides. "
-            "Bring one of them into the other's frame first"
-        )
-    return source.space or target.space
+    telling = [shape for shape in shapes if shape.space]
+    for shape in telling[1:]:
+        if shape.space != telling[0].space:
+            raise InputError(
+                f"{shape.path}: is in {shape.space}, but {telling[0].path} in {telling[0].space}; x and y point to "
+                "other sides. Bring one of them into the other's frame first"
+            )
+    return telling[0].space if telling else ""
 
 
 def matched(

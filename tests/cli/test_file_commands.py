@@ -93,7 +93,7 @@ def test_convert_keeps_the_shape_or_refuses(otreg_here, pair, tmp_path):
         ((pair[0], tmp_path / "a.off"), 3, "format off cannot hold the attribute 'red'; formats that can: ply, npz"),
         ((pair[0], tmp_path / "a.vtk"), 3, "exists already"),
         ((pair[0], pair[0], "--overwrite"), 3, "also an input"),
-        ((pair[0], tmp_path / "a.glb"), 3, "no format that can be written"),
+        ((pair[0], tmp_path / "a.glb"), 3, "format gltf can only be read. Give the output one of .asc"),
         ((pair[0], tmp_path / "x.bin", "--to", "blend"), 3, "format 'blend' is unknown"),
         ((pair[0], tmp_path / "x.nii", "--to", "nifti"), 3, "can only be read"),
     ):
@@ -124,21 +124,40 @@ def test_shapes_go_through_pipes(tmp_path):
     assert (answer.returncode, answer.stderr) == (0, b"")
     (tmp_path / "b.npz").write_bytes(answer.stdout)
     assert np.array_equal(read_shape(tmp_path / "b.npz").points, read_shape(source).points)
-    answer = piped("info", "-", "--format", "npz", "--json", data=answer.stdout)
+    answer = piped("info", "-", "--json", data=answer.stdout)
     record = json.loads(answer.stdout)
     assert (record["path"], record["points"]) == ("-", 146)
     write_matrix(tmp_path / "t.txt", TURN)
-    answer = piped(
-        "apply", tmp_path / "t.txt", "-", "-o", "-", "--to", "xyz", "--format", "xyz", data=b"1 2 3\n4 5 6\n"
-    )
+    answer = piped("apply", tmp_path / "t.txt", "-", "-o", "-", "--format", "xyz", data=b"1 2 3\n4 5 6\n")
     assert (answer.returncode, answer.stderr) == (0, b"")
     assert np.allclose(np.loadtxt(answer.stdout.decode().splitlines()), [[8, 1, -2], [5, 4, 1]])
+
+
+def test_warnings_about_pipes_call_them_a_dash(tmp_path):
+    write_shape(Shape(np.eye(3), space="LPS"), tmp_path / "a.mrk.json")
+    answer = piped(
+        "convert", "-", "-", "--format", "mrk.json", "--to", "csv", data=(tmp_path / "a.mrk.json").read_bytes()
+    )
+    assert answer.returncode == 0
+    assert answer.stderr.startswith(b"otreg: warning: -: does not say that its coordinates are in LPS")
+
+
+def test_converting_to_single_precision_says_so(otreg_here, tmp_path):
+    triangle = np.array([[0.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    for name, points in (("exact", triangle), ("third", triangle / 3)):
+        write_shape(Shape(points, cells=(CellBlock("triangle", np.array([[0, 1, 2]])),)), tmp_path / f"{name}.ply")
+    for extension in ("stl", "white"):
+        answer = otreg_here("convert", tmp_path / "exact.ply", tmp_path / f"exact.{extension}")
+        assert (answer.returncode, answer.stderr) == (0, "")
+        answer = otreg_here("convert", tmp_path / "third.ply", tmp_path / f"third.{extension}")
+        assert answer.returncode == 0
+        assert "third.ply's coordinates were rounded to single precision" in answer.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "data", "code", "words"),
     [
-        (("convert", "-", "-"), b"ply\n", 2, "give --to NAME"),
+        (("convert", "-", "-"), b"ply\n", 2, "give --to or --format NAME"),
         (("convert", "-", "-", "--to", "ply"), b"ply\n", 3, "otreg: error: -: "),
         (("info", "-"), b"", 3, "otreg: error: -: the file is empty"),
         (("info", "-"), b"1 2 3\n", 3, "otreg: error: -: its format is unknown"),

@@ -179,11 +179,12 @@ def test_strict_exits_with_4_and_still_writes_when_the_steps_run_out(otreg_here,
 
 
 def test_verbose_prints_one_line_per_step_without_a_terminal(otreg_here, pair, tmp_path):
-    answer = otreg_here("register", *pair, "-d", tmp_path / "out", "-v", "--json", "--blur", "6%")
+    models = ("-m", "rigid,affine")  # each takes one step at least
+    answer = otreg_here("register", *pair, *models, "-d", tmp_path / "out", "-v", "--json", "--blur", "6%")
     steps = sum(len(stage["steps"]) for stage in json.loads(answer.stdout)["stages"])
     lines = answer.stderr.splitlines()
     assert len(lines) == steps > 1
-    assert all(re.match(r"rigid step \d+  blur \d", line) for line in lines)
+    assert all(re.match(r"(rigid|affine) step \d+  blur \d", line) for line in lines)
     assert "\x1b" not in answer.stderr
 
 

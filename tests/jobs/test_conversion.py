@@ -12,7 +12,7 @@ from otreg.errors import OutputFileError
 from otreg.io import read_shape, write_shape
 from otreg.jobs import Outputs, register_files
 from otreg.jobs.conversion import check_conversion, extension_for
-from otreg.shapes import Shape
+from otreg.shapes import CellBlock, Shape
 
 COARSE = load_settings(RegisterConfig, {"blur": "10%", "iterations": 2})
 
@@ -53,6 +53,30 @@ def test_an_extension_of_the_format_is_kept(tmp_path):
         (tmp_path / name).write_text("0 0 0\n1 0 0\n0 1 1\n")
         extension, _ = extension_for(read_shape(tmp_path / name), tmp_path / name)
         assert extension == (tmp_path / name).suffix
+    points, faces = blob()
+    write_shape(Shape(points=points, cells=(CellBlock("triangle", faces),)), tmp_path / "a.surf.gii")
+    assert extension_for(read_shape(tmp_path / "a.surf.gii"), tmp_path / "a.surf.gii") == (".surf.gii", None)
+
+
+@pytest.mark.parametrize("name", ["lh.white", "coloured.stl"])
+def test_a_surface_of_single_precision_is_not_registered_to_where_its_file_cannot_say_it_is(tmp_path, name):
+    points, faces = blob()
+    if name == "coloured.stl":
+        points, faces = points[faces].reshape(-1, 3), np.arange(faces.size).reshape(-1, 3)
+    write_shape(Shape(points=points, cells=(CellBlock("triangle", faces),)), tmp_path / name)
+    if name == "coloured.stl":
+        data = bytearray((tmp_path / name).read_bytes())
+        data[84 + 48] = 7  # the attribute of the first triangle, which a text file has no place for
+        (tmp_path / name).write_bytes(data)
+    write_shape(Shape(points=points + np.array([500_000.0, 4_000_000.0, 0.0])), tmp_path / "far.ply")
+    steps = []
+    with pytest.raises(OutputFileError, match=r"registered\.\w+: .* single precision") as caught:
+        register_files(
+            tmp_path / name, tmp_path / "far.ply", COARSE, Outputs(directory=tmp_path / "out"), on_step=steps.append
+        )
+    assert str(caught.value).startswith(str(tmp_path / "out"))
+    assert steps == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_surface_in_a_format_that_is_only_read_becomes_ply_and_a_warning_says_so(tmp_path):

@@ -8,10 +8,19 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from otreg.config import RegisterConfig, load_settings
+from otreg.config import DistanceConfig, MapConfig, RegisterConfig, load_settings
 from otreg.errors import ArgumentError, FormatError, InputError, NotConvergedError, OutputFileError
-from otreg.io import read_shape, write_json, write_matrix, write_shape
-from otreg.jobs import Outputs, apply_transform, compose_transforms, invert_transform, register_files
+from otreg.io import read_shape, write_itk, write_json, write_matrix, write_shape
+from otreg.jobs import (
+    MapOutputs,
+    Outputs,
+    apply_transform,
+    compose_transforms,
+    distance_files,
+    invert_transform,
+    map_files,
+    register_files,
+)
 from otreg.jobs.transform_files import read_transform
 from otreg.measures import Frame
 from otreg.models import Rigid, Spline, Transform
@@ -120,6 +129,35 @@ def test_a_registration_remembers_where_the_axes_of_its_files_point(tmp_path):
     with pytest.raises(InputError, match=r"c\.mrk\.json: is in LPS, but .*a\.mrk\.json in RAS"):
         register_files(a, c, config, Outputs(directory=tmp_path / "other"))
     assert not (tmp_path / "other").exists()
+
+
+def test_files_that_say_that_their_axes_point_elsewhere_are_not_compared(tmp_path):
+    for name, space in (("a", "RAS"), ("b", "RAS"), ("c", "LPS")):
+        write_shape(Shape(POINTS, space=space), tmp_path / f"{name}.mrk.json")
+    a, b, c = (tmp_path / f"{name}.mrk.json" for name in "abc")
+    said = r"c\.mrk\.json: is in LPS, but .*a\.mrk\.json in RAS"
+    with pytest.raises(InputError, match=said):
+        distance_files(a, c, load_settings(DistanceConfig, {"blur": "10%"}))
+    outputs = MapOutputs(tmp_path / "map.npz")
+    with pytest.raises(InputError, match=said):
+        map_files(a, c, load_settings(MapConfig, {"blur": "10%"}), outputs)
+    with pytest.raises(InputError, match=said):
+        map_files(a, b, load_settings(MapConfig, {"blur": "10%"}), outputs, at=c)
+    assert not outputs.file.exists()
+
+
+def test_a_start_is_turned_round_where_only_the_target_says_where_axes_point(tmp_path):
+    c, s = np.cos(2.0), np.sin(2.0)
+    turn = np.array([[1, 0, 0, 20], [0, c, -s, 10], [0, s, c, 5], [0, 0, 0, 1.0]])  # about x: in LPS the other way
+    write_shape(Shape(POINTS), tmp_path / "a.npy")
+    write_shape(Shape(POINTS @ turn[:3, :3].T + turn[:3, 3], space="RAS"), tmp_path / "b.mrk.json")
+    flip = np.diag([*FLIP, 1.0])
+    write_itk(tmp_path / "start.tfm", np.linalg.inv(flip @ turn @ flip))
+    settings = {"models": "rigid", "blur": "3%", "init": str(tmp_path / "start.tfm")}
+    config = load_settings(RegisterConfig, settings)
+    report = register_files(tmp_path / "a.npy", tmp_path / "b.mrk.json", config, Outputs(directory=tmp_path / "out"))
+    assert report.record["stages"][0]["steps"][0]["move"] < 1e-3  # in diagonals: it was there already
+    assert np.abs(np.loadtxt(report.files["matrix"]) - turn)[:3, :3].max() < 1e-3
 
 
 def test_normals_turn_with_a_map_in_the_other_frame(tmp_path):
