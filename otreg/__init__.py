@@ -29,7 +29,11 @@ _HOME = {
     "Transform": "otreg.models.transform",
     "Transport": "otreg.transport",
     "apply_transform": "otreg.jobs",
+    "compose_transforms": "otreg.jobs",
+    "convert_file": "otreg.jobs",
+    "describe_file": "otreg.jobs",
     "distance_files": "otreg.jobs",
+    "invert_transform": "otreg.jobs",
     "map_files": "otreg.jobs",
     "measure_from_shape": "otreg.measures.from_shape",
     "read_shape": "otreg.io",
@@ -58,7 +62,11 @@ __all__ = [
     "Transport",
     "__version__",
     "apply_transform",
+    "compose_transforms",
+    "convert_file",
+    "describe_file",
     "distance_files",
+    "invert_transform",
     "map_files",
     "measure_from_shape",
     "read_shape",
@@ -72,7 +80,18 @@ if TYPE_CHECKING:
     from otreg.config import DistanceConfig, MapConfig, RegisterConfig
     from otreg.errors import OtregError
     from otreg.io import read_shape, write_shape
-    from otreg.jobs import MapOutputs, Outputs, apply_transform, distance_files, map_files, register_files
+    from otreg.jobs import (
+        MapOutputs,
+        Outputs,
+        apply_transform,
+        compose_transforms,
+        convert_file,
+        describe_file,
+        distance_files,
+        invert_transform,
+        map_files,
+        register_files,
+    )
     from otreg.losses import SinkhornDivergence
     from otreg.measures import Frame, Measure
     from otreg.measures.from_shape import measure_from_shape
