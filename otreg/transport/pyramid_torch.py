@@ -104,7 +104,7 @@ def _merge(points: torch.Tensor, weights: torch.Tensor, parents: torch.Tensor) -
     """Centroids (cells, D) and masses (cells,) of runs of points; a cell without mass gets the plain mean."""
     sizes = torch.bincount(parents)
     columns = torch.cat([weights[:, None], weights[:, None] * points, points], 1)
-    sums = torch.segment_reduce(columns, "sum", lengths=sizes)
+    sums = torch.segment_reduce(columns, "sum", lengths=sizes, unsafe=True)
     masses = sums[:, 0]
     d = points.shape[1]
     weighted, plain = sums[:, 1 : 1 + d] / masses[:, None], sums[:, 1 + d :] / sizes[:, None]

@@ -219,7 +219,7 @@ for kernel in (triton_kernels.softmin_fast, triton_kernels.softmin_exact):
         constants = {**sizes, "P": p, "MOMENTS": moments}
         types = {name: "constexpr" if name in constants else kinds.get(name, "*fp64") for name in kernel.arg_names}
         source = ASTSource(kernel, types, constants)
-        options = {"num_warps": 4, "enable_fp_fusion": True}
+        options = {"num_warps": 8, "enable_fp_fusion": True}
         print(len(compile(source, target=GPUTarget("cuda", int(sys.argv[1]), 32), options=options).asm["cubin"]) > 0)
 """
 

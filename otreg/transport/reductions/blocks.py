@@ -158,7 +158,9 @@ def find_active_pairs(
         stays = share >= -cut
         # Sums over runs, not by index: those come out in any order on a GPU.
         lengths = torch.bincount(i, minlength=len(dropped))
-        dropped = dropped + torch.segment_reduce(torch.where(stays, 0.0, share.exp()), "sum", lengths=lengths)
+        dropped = dropped + torch.segment_reduce(
+            torch.where(stays, 0.0, share.exp()), "sum", lengths=lengths, unsafe=True
+        )
         i, j = i[stays], j[stays]
         if size > 0:
             dropped = dropped.repeat_interleave(_BRANCH)[: len(rows[size - 1])]

@@ -35,7 +35,7 @@ _TINY = tl.constexpr(1e-30)
 _EMPTY = tl.constexpr(-1e30)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "m"])  # else compiled anew for sizes that 16 divides
 def softmin_fast(
     x, f, centres, images, n, y, g, log_b, m, starts, columns, eps,
     values, image, jacobian, redo,
@@ -152,7 +152,7 @@ def softmin_fast(
                     tl.store(jacobian + (i * D + q) * D + k, covariance, mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "m"])  # else compiled anew for sizes that 16 divides
 def softmin_exact(
     x, images, n, y, g, log_b, m, starts, columns, eps,
     values, image, jacobian, redo,
