@@ -50,7 +50,7 @@ def test_a_wrong_reach_says_how_to_conserve_mass():
 
 
 def test_an_unknown_reduction_is_refused_with_the_known_ones():
-    with pytest.raises(ArgumentError, match="auto, dense, cpu, keops; got 'gpu'"):
+    with pytest.raises(ArgumentError, match="auto, dense, cpu, keops, triton; got 'gpu'"):
         Sinkhorn(blur=0.1, reduction="gpu")(cloud(5, 2, 1), cloud(5, 2, 2))
 
 
