@@ -144,9 +144,11 @@ def read_fcsv(path: Path) -> Shape:
     if place >= 0:
         texts = [row[place] if place < len(row) else b"" for row in fields]
         labels = {"label": np.array([t.strip().strip(b'"').decode("utf-8", "replace") for t in texts], dtype=np.str_)}
-    native = TableNative(text, tuple(rows), b",", False, tuple(axes), {"label": place} if labels else {}, labels)
+    points = points.reshape(-1, 3)
+    places = {"label": place} if labels else {}
+    native = TableNative(text, tuple(rows), b",", False, tuple(axes), points, places, labels)
     return Shape(
-        points=points.reshape(-1, 3),
+        points=points,
         point_data=labels,
         space=SPACES[system.upper()],
         native=native,

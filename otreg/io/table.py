@@ -42,6 +42,7 @@ class TableNative:
     delimiter: bytes
     decimal_comma: bool
     axes: tuple[int, ...]  # columns of x, y, z
+    points: npt.NDArray[np.float64]  # as they were read
     columns: dict[str, int]  # columns of the attributes
     read: dict[str, npt.NDArray[Any]]
 
@@ -74,7 +75,7 @@ def read_table(path: Path) -> Shape:
         points = numbers_of(words, [row + 1 for row in rows], "a coordinate")
         columns = {_name(names, k): _column([row[k] for row in fields], decimal_comma) for k in others}
     places = {_name(names, k): k for k in others}
-    native = TableNative(text, tuple(rows), delimiter, decimal_comma, tuple(axes), places, columns)
+    native = TableNative(text, tuple(rows), delimiter, decimal_comma, tuple(axes), points, places, columns)
     return Shape(points=points, point_data=columns, comments=comments, warnings=warnings, native=native)
 
 
@@ -258,7 +259,11 @@ def _rewritten(shape: Shape, native: TableNative) -> bytes:
     texts = {column: _fields(values, native.decimal_comma) for column, values in new.items()}
     lines = list(native.text.lines)
     separator = native.delimiter or (b"\t" if b"\t" in lines[native.rows[0]] else b" ")
+    # Where no attribute is new, lines of points that stay are kept as they are spelled.
+    kept = (shape.points == native.points).all(axis=1).tolist() if len(new) == len(native.axes) else None
     for i, row in enumerate(native.rows):
+        if kept is not None and kept[i]:
+            continue
         end = b"\r" if lines[row].endswith(b"\r") else b""
         fields = split_fields(lines[row].rstrip(b"\r"), native.delimiter)
         for column, text in texts.items():

@@ -29,14 +29,18 @@ class TextLines:
     def replaced(self, rows: npt.NDArray[np.int64], values: npt.NDArray[np.float64], first: int) -> bytes:
         """The file with new numbers in the words ``first``, ``first + 1``, ... of the lines ``rows``.
 
-        values: (len(rows), k). Words are separated by blanks; what follows the replaced words stays.
+        values: (len(rows), k). Words are separated by blanks; what follows the replaced words stays, and so does the
+        whole line where the words are these numbers already, however they are spelled.
         """
         lines = list(self.lines)
         k = values.shape[1]
+        numbers = values.tolist()
         texts = [t.encode("ascii") for t in as_text(values.reshape(-1))]
         for i, row in enumerate(rows.tolist()):
             line = lines[row]
             words = line.split(None, first + k)
+            if _says(words[first : first + k], numbers[i]):
+                continue
             words[first : first + k] = texts[i * k : (i + 1) * k]
             end = b"\r" if line.endswith(b"\r") and len(words) == first + k else b""
             lines[row] = b" ".join(words) + end
@@ -56,6 +60,14 @@ def numbers_of(rows: list[list[bytes]], numbers: list[int], what: str) -> npt.ND
         row, word = next((i, word) for i, row in enumerate(rows) for word in row if not is_number(word))
         shown = ascii(word[:40].decode("latin-1"))
         raise FormatError(f"line {numbers[row]}: {what} must be a number; found {shown}") from None
+
+
+def _says(words: list[bytes], numbers: list[float]) -> bool:
+    """Whether words are the texts of these numbers; some, as the normals of an STL file, were never read as numbers."""
+    try:
+        return [float(word) for word in words] == numbers
+    except ValueError:
+        return False
 
 
 def is_number(word: bytes | str) -> bool:

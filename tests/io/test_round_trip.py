@@ -124,3 +124,42 @@ def test_single_precision_files_become_double_far_from_the_origin(tmp_path: Path
     assert np.array_equal(read_shape(tmp_path / "b.ply").points, shape.points + UTM)
     write_shape(shape.with_points(shape.points + 1), tmp_path / "c.ply")
     assert b"property float x" in (tmp_path / "c.ply").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "spelled", "after"),
+    [
+        ("a.obj", "# by hand\n", "v  1.50 -.25\t+3e0  \r\n", "v 0 0 1\nv 1 0 1.0\nf 1 2 3\n"),
+        ("a.off", "OFF # by hand\n3 1 0\n", "1.50 -.25\t+3e0  \r\n", "0 0 1\n1 0 1.0\n3 0 1 2\n"),
+        ("a.csv", "x;y;z;note\n", "1,50;-,25;+3e0;hä\r\n", "0;0;1,0;'\n1;0;1,00;\n"),
+        ("a.xyz", "# by hand\n", "  1.50 -.25\t+3e0  \r\n", "0 0 1\n1 0 1.0\n"),
+        (
+            "a.fcsv",
+            "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n",
+            "1,1.50,-.25,+3e0,0,0,0,1,1,1,0,F-1,,\r\n",
+            "2,0,0,1.0,0,0,0,1,1,1,0,F-2,,\n",
+        ),
+        (
+            "a.pcd",
+            "VERSION .7\nFIELDS x y z\nSIZE 8 8 8\nTYPE F F F\nCOUNT 1 1 1\nWIDTH 3\nHEIGHT 1\nPOINTS 3\nDATA ascii\n",
+            "1.50 -.25\t+3e0  \r\n",
+            "0 0 1\n1 0 1.0\n",
+        ),
+    ],
+)
+def test_text_is_kept_as_it_was_spelled_where_points_stay(
+    tmp_path: Path, name: str, before: str, spelled: str, after: str
+) -> None:
+    path, out = tmp_path / name, tmp_path / f"out_{name}"
+    path.write_bytes((before + spelled + after).encode())
+    shape = read_shape(path)
+    assert shape.points[0].tolist() == [1.5, -0.25, 3.0]
+    write_shape(shape, out)
+    assert out.read_bytes() == path.read_bytes()
+    points = shape.points.copy()
+    points[0, 1] = 7.5
+    write_shape(shape.with_points(points), out, overwrite=True)
+    assert np.array_equal(read_shape(out).points, points)
+    data = out.read_bytes()
+    assert data.startswith(before.encode()) and data.endswith(after.encode())
+    assert spelled.encode() not in data

@@ -132,8 +132,11 @@ def test_moved_stl_gets_new_normals_and_keeps_its_other_bytes(tmp_path: Path) ->
     assert text.points.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
     write_shape(text.with_points(text.points * 2), tmp_path / "d.stl")
     assert (tmp_path / "d.stl").read_bytes().splitlines()[1:5] == [
-        b"facet normal 0.0 0.0 1.0", b"  outer loop", b"vertex 0.0 0.0 0.0", b"vertex 2.0 0.0 0.0"
+        b" facet normal 0 0 1", b"  outer loop", b"   vertex 0 0 0", b"vertex 2.0 0.0 0.0"
     ]  # fmt: skip
+    odd = read_shape(save(tmp_path, STL.replace(b"normal 0 0 1", b"normal 0 0 0x1"), "e.stl"))
+    write_shape(odd.with_points(odd.points * 2), tmp_path / "f.stl")
+    assert (tmp_path / "f.stl").read_bytes().splitlines()[1] == b"facet normal 0.0 0.0 1.0"
 
 
 def test_stl_is_written_only_without_loss(tmp_path: Path) -> None:
