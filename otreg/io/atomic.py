@@ -42,9 +42,11 @@ def atomic_write(path: Path | str, *, overwrite: bool = False) -> Iterator[Path]
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Nothing, if ``path`` may be written; OutputFileError if it is a folder, or exists and may not be replaced."""
+    """Nothing, if ``path`` may be written; OutputFileError if it is no file, or exists and may not be replaced."""
     if path.is_dir():
         raise OutputFileError(f"{path}: is a folder; give a file name")
+    if path.exists() and not path.is_file():  # renaming would replace /dev/null itself by a file
+        raise OutputFileError(f"{path}: is a pipe or a device, not a file; give another name, or - for standard output")
     if not overwrite and os.path.lexists(path):
         raise OutputFileError(f"{path}: exists already; pass --overwrite to replace it")
 
