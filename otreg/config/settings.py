@@ -143,7 +143,7 @@ class TransportConfig(BaseModel, ABC):
         description=_REACH_HELP,
     )
     device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="Where to compute.")
-    reduction: Literal["auto", "dense", "cpu", "keops"] = Field(
+    reduction: Literal["auto", "dense", "cpu", "keops", "triton"] = Field(
         default="auto", description="Kernel that sums over all pairs of points."
     )
     threads: Annotated[int | None, BeforeValidator(_threads)] = Field(

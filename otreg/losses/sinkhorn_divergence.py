@@ -14,8 +14,9 @@ from torch import Tensor
 
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
+from otreg.measures.checks import check_measure
 from otreg.transport import Sinkhorn, Transport
-from otreg.transport.call import check_measure, uniform
+from otreg.transport.call import uniform
 from otreg.transport.sinkhorn import Reach
 
 Solver = Callable[[Measure, Measure], Transport]

@@ -120,7 +120,7 @@ class LinearModel(Model):
         return self.matrix.expand(len(as_points(points, self.dimension)), -1, -1)
 
     def with_map(self, matrix: Tensor, offset: Tensor) -> Self:
-        """The model x -> matrix @ x + offset with this one's pivot; the matrix (d, d) must be one that the class allows."""
+        """The model x -> matrix @ x + offset with this one's pivot; the matrix (d, d) is one that the class allows."""
         return replace(self, matrix=matrix, translation=offset - self.pivot + matrix @ self.pivot)
 
     def after(self, matrix: Tensor, offset: Tensor) -> Self:

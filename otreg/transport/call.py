@@ -10,6 +10,7 @@ import torch
 
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
+from otreg.measures.checks import check_measure
 from otreg.transport.answer import Transport
 from otreg.transport.sinkhorn import Reach, Sinkhorn
 
@@ -67,27 +68,6 @@ def uniform(points: torch.Tensor) -> Measure:
     if points.ndim != 2 or len(points) < 1:  # before dividing by their number
         raise ArgumentError(f"points must be (n, d) with n >= 1; got shape {tuple(points.shape)}")
     return Measure(points, torch.full_like(points[:, 0], 1 / len(points)))
-
-
-def check_measure(measure: Measure, name: str) -> None:
-    """Raises ArgumentError unless numbers are finite, on one device, and weights at least 0 with a positive sum."""
-    parts = {"points": measure.points, "weights": measure.weights, "features": measure.features}
-    for part, values in parts.items():
-        if values is None:
-            continue
-        if not values.is_floating_point():
-            raise ArgumentError(f"{name}: {part} must have a floating type; got {values.dtype}. Convert them.")
-        if values.device != measure.points.device:
-            raise ArgumentError(
-                f"{name}: {part} must be on the device of the points, {measure.points.device}; got {values.device}."
-            )
-        if not bool(torch.isfinite(values).all()):
-            raise ArgumentError(f"{name}: {part} must be finite; got NaN or infinity. Leave these points out.")
-    if bool((measure.weights < 0).any()) or not bool((measure.weights > 0).any()):
-        raise ArgumentError(
-            f"{name}: weights must be at least 0 with a positive sum; got values between "
-            f"{float(measure.weights.min()):g} and {float(measure.weights.max()):g}."
-        )
 
 
 def _tensor(value: object, name: str) -> torch.Tensor:

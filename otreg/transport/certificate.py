@@ -7,6 +7,7 @@ so that no plan is ever stored; where a side is relaxed, the plan itself is feas
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -81,7 +82,10 @@ def rounded_value(
     # (1 - Delta) (<Q1, C> + eps KL(Q1 | a b)), by the form of Q1.
     value = float((rows * f).sum() + (columns * g).sum())
     if kept > 0:
-        value -= kept * eps * float(torch.tensor(kept, dtype=torch.float64).log())
+        value -= kept * eps * math.log(kept)
+    # KL and the convex combination count in probabilities: for another mass they add this.
+    mass = float(a.sum())
+    value += eps * mass * (math.log(mass) - 1 + mass)
     missing_a = (a - rows).clamp_min(0)
     missing_b = (b - columns).clamp_min(0)
     missing = float(missing_a.sum())

@@ -7,6 +7,8 @@ from numba import njit, prange
 
 # 20 bits an axis: three of them fit in a signed 64-bit code with room to spare.
 MAX_BITS = 20
+# Largest trace of a Jacobian that an expansion follows.
+LARGEST_STRETCH = 8.0
 
 
 # The Hilbert curve in three dimensions: the place of each octant (bits x y z) along it, and how the curve inside an
@@ -162,7 +164,9 @@ def merge_cells(points, weights, starts):
 def expand(points, parents, centres, values, image, jacobian):
     """Values (n,) and images (n, D) of a potential at points, to second order around the centres of their cells.
 
-    points (n, D), parents (n,); centres (m, D), values (m,), image (m, D), jacobian (m, D, D) of the cells.
+    A row of the plan that splits between far places has a huge covariance, which says nothing about the points nearby:
+    it counts as ``LARGEST_STRETCH`` at most. points (n, D), parents (n,); centres (m, D), values (m,), image (m, D),
+    jacobian (m, D, D) of the cells.
     """
     n, d = points.shape
     out = np.empty(n)
@@ -170,11 +174,15 @@ def expand(points, parents, centres, values, image, jacobian):
     for i in prange(n):
         cell = parents[i]
         total = values[cell]
+        trace = 0.0
+        for k in range(d):
+            trace += jacobian[cell, k, k]
+        tame = LARGEST_STRETCH / trace if trace > LARGEST_STRETCH else 1.0
         for k in range(d):
             step = points[i, k] - centres[cell, k]
             turned = 0.0
             for q in range(d):
-                turned += jacobian[cell, k, q] * (points[i, q] - centres[cell, q])
+                turned += tame * jacobian[cell, k, q] * (points[i, q] - centres[cell, q])
             out_image[i, k] = image[cell, k] + turned
             total += (centres[cell, k] - image[cell, k] + (step - turned) / 2) * step
         out[i] = total

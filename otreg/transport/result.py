@@ -89,7 +89,7 @@ class EntropicTransport(Transport):
     @property
     def converged(self) -> bool:
         """True when the marginal error is within the tolerance, and the error of the value is if that was asked for."""
-        return self._marginals_settled and (self._rules.value_tolerance is None or self.value_settled)
+        return self.marginals_settled and (self._rules.value_tolerance is None or self.value_settled)
 
     @property
     def value_settled(self) -> bool:
@@ -97,14 +97,21 @@ class EntropicTransport(Transport):
         return self._rules.value_tolerance is not None and self.error <= self._rules.value_tolerance * self.value
 
     @property
-    def _marginals_settled(self) -> bool:
-        return self.marginal_error <= self._rules.tolerance
+    def marginals_settled(self) -> bool:
+        """True when the marginal error is within the tolerance, on blocks that were searched near the answer."""
+        parts = (self._cross, self._source.self_solution, self._target.self_solution)
+        return self.marginal_error <= self._rules.tolerance and all(part.settled for part in parts)
+
+    @property
+    def mass(self) -> torch.Tensor:
+        """Total mass of the source."""
+        return self._source.measure.mass
 
     @property
     def status(self) -> str:
         """A sentence that says whether the answer can be trusted, and what to change if not."""
         error, sweeps, wanted = self.marginal_error, self.iterations, self._rules.value_tolerance
-        if not self._marginals_settled:
+        if not self.marginals_settled:
             return (
                 f"not converged: marginal error {error:.1e} above the tolerance {self._rules.tolerance:.1e} after "
                 f"{sweeps} sweeps; allow more iterations or use a larger blur"

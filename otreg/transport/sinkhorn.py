@@ -10,6 +10,7 @@ import torch
 
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
+from otreg.measures.checks import check_measure
 from otreg.transport.answer import Transport
 from otreg.transport.prepared import PreparedMeasure, WarmStart
 from otreg.transport.reductions import Potential, Reduction, select_reduction
@@ -24,6 +25,10 @@ _NEARBY_BLURS = 3.0
 _STILL_BLURS = 0.05
 # Marginal errors that are out of reach in float32, and at all.
 _FLOAT32_TOLERANCE, _FINEST_TOLERANCE = 3e-5, 1e-11
+# Errors of the value, over blur^p times the mass, that are not worth asking for.
+_LEAST_ERROR = 1e-11
+# Masses that count as the same, and as exactly the same.
+_SAME_MASS, _ROUNDING = 1e-4, 1e-14
 
 
 Reach = float | None | tuple[float | None, float | None]
@@ -39,10 +44,10 @@ class Sinkhorn:
     rather than moved (rho = reach^p); None conserves mass; a pair sets it for source and target apart. p: 2 or 1.
     tolerance: marginal error at which the iterations stop. value_tolerance: error of the divergence, over its value,
     down to which the problem is solved again with a finer tolerance, finer cells and at last in float64; None does not
-    ask. max_iterations: sweeps at the last blur. reduction: "auto", "dense", "cpu" or "keops". precision: "float32" for
-    the sums of the cpu reduction (the rest is float64 anyway), or "float64", ten times slower. map_tolerance: rms error
-    of the map, over the larger of its rms length and the blur, up to which it may come from a Taylor expansion; 0
-    always computes the exact extension. Raises ArgumentError when a setting is out of range.
+    ask. max_iterations: sweeps at the last blur. reduction: "auto", "dense", "cpu", "keops" or "triton". precision:
+    "float32" for the sums of the cpu reduction (the rest is float64 anyway), or "float64", three to four times slower.
+    map_tolerance: rms error of the map, over the larger of its rms length and the blur, up to which it may come from a
+    Taylor expansion; 0 always computes the exact extension. Raises ArgumentError when a setting is out of range.
     """
 
     blur: float
@@ -78,12 +83,17 @@ class Sinkhorn:
             ("tolerance", self.tolerance),
             ("value_tolerance", self.value_tolerance),
             ("cell", self.cell),
+            ("path_cell", self.path_cell),
+            ("cut", self.cut),
         ):
             if value is not None and not (value > 0 and math.isfinite(value)):
                 remedy = " Omit it to conserve mass." if name == "reach" else ""
                 raise ArgumentError(f"{name} must be positive and finite; got {value}.{remedy}")
         if self.p not in (1, 2):
             raise ArgumentError(f"p must be 1 or 2; got {self.p}.")
+        for name, length in (("blur", self.blur or 1.0), *(("reach", reach) for reach in self.reaches)):
+            if length is not None and not 1e-150 < length < 1e150:
+                raise ArgumentError(f"{name} must lie between 1e-150 and 1e150; got {length}. Use another unit.")
         if self.precision not in ("float32", "float64"):
             raise ArgumentError(f"precision must be 'float32' or 'float64'; got '{self.precision}'.")
         if not self.map_tolerance >= 0:
@@ -100,7 +110,10 @@ class Sinkhorn:
     @property
     def reaches(self) -> tuple[float | None, float | None]:
         """The reach of the source and that of the target."""
-        return self.reach if isinstance(self.reach, tuple) else (self.reach, self.reach)
+        if isinstance(self.reach, tuple | list):
+            source, target = self.reach
+            return source, target
+        return self.reach, self.reach
 
     def prepare(
         self, measure: Measure, *, as_target: bool = False, self_start: Potential | None = None
@@ -112,6 +125,7 @@ class Sinkhorn:
         """
         if self.blur == 0:
             raise ArgumentError("there is nothing to prepare for blur 0; pass the measures themselves.")
+        check_measure(measure, "target" if as_target else "source")
         rules = self._rules.of_target() if as_target else self._rules.of_source()
         return PreparedMeasure(measure, rules, self._reduction(measure), self_start)
 
@@ -129,20 +143,23 @@ class Sinkhorn:
         """
         if self.blur == 0:
             return SortedTransport(_bare(source), _bare(target), p=self.p)
-        if not isinstance(source, PreparedMeasure):
-            source = self.prepare(source, self_start=None if warm_start is None else _carried_along(warm_start, source))
-        target = target if isinstance(target, PreparedMeasure) else self.prepare(target, as_target=True)
-        a, b = source.measure, target.measure
+        a, b = _bare(source), _bare(target)
         if a.dimension != b.dimension:
             raise ArgumentError(f"source and target must have one dimension; got {a.dimension} and {b.dimension}.")
         if a.coordinates.shape[1] != b.coordinates.shape[1]:
             widths = [m.coordinates.shape[1] - m.dimension for m in (a, b)]
             raise ArgumentError(f"source and target must have the same features; got {widths[0]} and {widths[1]}.")
-        if self.reaches == (None, None) and not math.isclose(float(a.mass), float(b.mass), rel_tol=1e-4):
-            raise ArgumentError(
-                f"balanced transport needs equal masses; got {float(a.mass):g} and {float(b.mass):g}. "
-                "Normalise the weights or set a reach."
-            )
+        if self.reaches == (None, None):
+            target = _of_mass(target, float(a.weights.double().sum()))
+        if isinstance(source, PreparedMeasure):
+            self._check_prepared(source, self._rules.of_source())
+        else:
+            source = self.prepare(source, self_start=None if warm_start is None else _carried_along(warm_start, source))
+        if isinstance(target, PreparedMeasure):
+            self._check_prepared(target, self._rules.of_target())
+        else:
+            target = self.prepare(target, as_target=True)
+        b = target.measure
         start, motion = None, 0.0
         if warm_start is not None:
             motion = max(_rms(warm_start.source_points, a), _rms(warm_start.target_points, b))
@@ -162,13 +179,23 @@ class Sinkhorn:
         if self.value_tolerance is None or transport.value_settled:
             return None
         allowed = self.value_tolerance * transport.value
+        if allowed <= _LEAST_ERROR * self.blur**self.p * float(transport.mass) or not transport.marginals_settled:
+            return None  # what no arithmetic or the sweeps could not reach, more of the same will not
         if transport.quantisation_error > allowed / 2:
             return replace(self, cell=self.cell / 2, path_cell=self.path_cell / 2)
-        if transport.marginal_error > self.tolerance or self.tolerance <= _FINEST_TOLERANCE:
-            return None  # what the sweeps could not reach, more of the same will not
+        if self.tolerance <= _FINEST_TOLERANCE:
+            return None
         tolerance = max(self.tolerance / 10, _FINEST_TOLERANCE)
         precision = "float64" if tolerance < _FLOAT32_TOLERANCE else self.precision
         return replace(self, tolerance=tolerance, precision=precision)
+
+    def _check_prepared(self, prepared: PreparedMeasure, rules: Rules) -> None:
+        known = prepared.rules
+        if (known.p, known.blur, known.sides) != (rules.p, rules.blur, rules.sides):
+            raise ArgumentError(
+                f"a measure must be prepared by the settings that use it; got one for blur {known.blur:g} and p = "
+                f"{known.p}, or for another reach or side. Prepare it again."
+            )
 
     def _reduction(self, measure: Measure) -> Reduction:
         return select_reduction(self.reduction, measure, exact=self.precision == "float64")
@@ -181,6 +208,7 @@ class Sinkhorn:
             p=self.p,
             source=source,
             target=target,
+            least_reach=min(math.inf if reach is None else reach for reach in self.reaches),
             tolerance=self.tolerance,
             value_tolerance=self.value_tolerance,
             max_iterations=self.max_iterations,
@@ -195,6 +223,20 @@ class Sinkhorn:
 
 def _bare(measure: Measure | PreparedMeasure) -> Measure:
     return measure.measure if isinstance(measure, PreparedMeasure) else measure
+
+
+def _of_mass(target: Measure | PreparedMeasure, mass: float) -> Measure | PreparedMeasure:
+    """The target with exactly that mass: sums of weights differ by rounding, and conserved mass has no room for it."""
+    b = _bare(target)
+    weights = b.weights.double()
+    own = float(weights.sum())
+    if not math.isclose(mass, own, rel_tol=_SAME_MASS):
+        raise ArgumentError(
+            f"balanced transport needs equal masses; got {mass:g} and {own:g}. Normalise the weights or set a reach."
+        )
+    if math.isclose(mass, own, rel_tol=_ROUNDING):
+        return target
+    return Measure(b.points, weights * (mass / own), b.features)
 
 
 def _step(origin: torch.Tensor, measure: Measure) -> torch.Tensor:

@@ -28,12 +28,15 @@ _SELF_HEADROOM = 12.0
 # A warm start that ends above this marginal error (or NaN) was none: the problem is solved anew, with annealing.
 _LUKEWARM = 0.05
 # Searches for active blocks at one level: the second one mends what moving potentials made the first one miss.
-_SEARCHES = 4
+_SEARCHES = 12
+# Iterations end early when potentials have risen by this much since the search; truncation deeper by this much where
+# what was left out keeps the marginals from converging.
+_STALE, _DEEPER = 3.0, 4.0
 # How far the potentials may rise above those that active blocks were searched for, in units of eps: what was dropped is
 # then up to e times as much as it says.
 _DRIFT = 1.0
-# Measures of at most so many points are not merged into cells at the last blur.
-_SMALL = 4096
+# Measures of at most so many points are not merged into cells at the last blur, or at all.
+_SMALL, _TINY = 4096, 1024
 # A plan with less mass than this is empty: nothing lies within reach, and nothing is in the wrong place.
 _NO_MASS = 1e-200
 # Largest exponent of a ratio of masses: exp(300) is absurd but finite.
@@ -47,17 +50,19 @@ Pair = tuple[Potential, Potential]
 class Rules:
     """What the loop is asked to do; lengths in frame units.
 
-    blur, p, source, target: the problem, with the relaxations of its two sides. tolerance: marginal error at which to
-    stop. value_tolerance: error of the divergence that is asked for, over its value, or None. max_iterations: sweeps at
-    the last blur. ratio: of consecutive blurs. path_sweeps, over_relaxation: of the updates along the path. cut: what
-    holds less than exp(-cut) of a row's mass is left out. cell: largest edge of a cell over the blur; path_cell: the
-    same on the path.
+    blur, p, source, target: the problem, with the relaxations of its two sides. least_reach: the smaller of both, inf
+    if there is none; all problems of one divergence are quantised alike. tolerance: marginal error at which to stop.
+    value_tolerance: error of the divergence that is asked for, over its value, or None. max_iterations: sweeps at the
+    last blur. ratio: of consecutive blurs. path_sweeps, over_relaxation: of the updates along the path. cut: what holds
+    less than exp(-cut) of a row's mass is left out. cell: largest edge of a cell over the blur; path_cell: the same on
+    the path.
     """
 
     blur: float
     p: int
     source: Relaxation
     target: Relaxation
+    least_reach: float
     tolerance: float
     value_tolerance: float | None
     max_iterations: int
@@ -99,8 +104,13 @@ class Rules:
         return Temperature(self.p, eps, self.source.damping(eps), self.target.damping(eps), self.cut)
 
     def path_level(self, pyramid: Pyramid, blur: float) -> int:
-        """The level for the sweeps at a blur along the path. Cells must be small against the reach, too."""
-        return pyramid.level(self.path_cell * min(blur, self._reach))
+        """The level for the sweeps at a blur along the path. Cells must be small against the reach, too.
+
+        Tiny measures stay as they are: where the map jumps, cells are a bad start for points.
+        """
+        if len(pyramid.levels[0]) <= _TINY:
+            return 0
+        return pyramid.level(self.path_cell * min(blur, self.least_reach))
 
     def final_level(self, pyramid: Pyramid) -> int:
         """The level of the answer: finer than that of the path, unless the path ran on the points themselves.
@@ -110,11 +120,7 @@ class Rules:
         if len(pyramid.levels[0]) <= _SMALL:
             return 0
         path = self.path_level(pyramid, self.blur)
-        return min(pyramid.level(self.cell * min(self.blur, self._reach)), max(path - 1, 0))
-
-    @property
-    def _reach(self) -> float:
-        return min(math.inf if side.rho is None else side.rho ** (1 / self.p) for side in self.sides)
+        return min(pyramid.level(self.cell * min(self.blur, self.least_reach)), max(path - 1, 0))
 
 
 @dataclass(frozen=True)
@@ -122,7 +128,8 @@ class Solution:
     """Potentials of one problem at the last level of its pyramids, with what certifies them.
 
     g: what the rows see on the columns, f = softmin(g) on the rows. marginal_error: mass that the plan puts in the
-    wrong place, over the mass that it moves. coarse: computes the value with the path's larger cells, None if the
+    wrong place, over the mass that it moves. drift: how far the potentials have risen since blocks were searched, in
+    units of eps. coarse: computes the value with the path's larger cells, None if the
     levels are the same. iterations: sweeps in all. plan, coupling: for the value and its bounds, on demand.
     """
 
@@ -134,6 +141,7 @@ class Solution:
     coupling: Coupling
     rules: Rules
     marginal_error: float
+    drift: float
     coarse: Callable[[], float] | None
     iterations: int
 
@@ -145,7 +153,7 @@ class Solution:
     @cached_property
     def bounds(self) -> Bounds:
         """Lower and upper bound of the optimal cost between the two clouds, truncation included; one more softmin."""
-        return _bounds(self.plan, self.coupling, self.f, self.rules)
+        return _bounds(self.plan, self.coupling, self.f, self.rules, self.dropped)
 
     @cached_property
     def coarse_value(self) -> float | None:
@@ -155,7 +163,12 @@ class Solution:
     @property
     def dropped(self) -> float:
         """Bound on the relative mass lost to truncation."""
-        return self.coupling.dropped
+        return 0.0 if self.coupling.complete else self.coupling.dropped * math.exp(min(max(self.drift, 0.0), _HUGE))
+
+    @property
+    def settled(self) -> bool:
+        """True when the active blocks were searched for potentials near these."""
+        return self.coupling.complete or self.drift <= _DRIFT
 
 
 def solve_cross(
@@ -204,8 +217,10 @@ def solve_cross(
     elif path != fine:
         f = solution.f.map(lambda values: source.coarsen(values, path[0], start=fine[0]))
         g = solution.g.map(lambda values: target.coarsen(values, path[1], start=fine[1]))
-        again = partial(at, path, f, g)
-        coarse = lambda: again().value  # noqa: E731
+
+        def coarse() -> float:
+            return at(path, f, g).value
+
     return replace(solution, source_level=fine[0], target_level=fine[1], coarse=coarse, iterations=iterations)
 
 
@@ -282,7 +297,7 @@ def _anneal(source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction
         if rules.balanced and len(past) == 2:
             (eps, old), (last_eps, last) = past
             share = (at.eps - last_eps) / (last_eps - eps)
-            pair = _beyond(old[0], last[0], share), _beyond(old[1], last[1], share)
+            pair = _towards(old[0], last[0], 1 + share), _towards(old[1], last[1], 1 + share)
         if blur == rules.blur:
             break
         f, g = pair
@@ -310,42 +325,57 @@ def _solve_cross_level(
     """
     at = rules.temperature(rules.blur)
     a, b = source.weights, target.weights
+    eps, source_damping, target_damping = at.eps, at.source_damping, at.target_damping
     iterations = 0
     for search in range(_SEARCHES):
         coupling = reduction.couple(source, target, f, g, at)
         searched = f.values, g.values
-        row = f
+        state = [f]  # the last rows
 
-        def sweep(values: torch.Tensor, coupling: Coupling = coupling, g: Potential = g) -> torch.Tensor:
-            nonlocal row
-            row = coupling.rows(at.target_damping * values, row, moments=0)
-            seen = _shifted(at.source_damping * row.values, at.target_damping * values, source, target, rules)
+        def sweep(
+            values: torch.Tensor, coupling: Coupling = coupling, g: Potential = g, state: list[Potential] = state
+        ) -> torch.Tensor:
+            state[0] = row = coupling.rows(target_damping * values, state[0], moments=0)
+            seen = _shifted(source_damping * row.values, target_damping * values, source, target, rules)
             return coupling.columns(seen, replace(g, values=values), moments=0).values
 
-        values, sweeps = _fixed_point(g.values, sweep, coupling, b, rules, rules.target, iterations, share=1.0)
+        def stale(
+            values: torch.Tensor,
+            searched: tuple[torch.Tensor, torch.Tensor] = searched,
+            state: list[Potential] = state,
+        ) -> bool:
+            return _rise(searched[0], state[0].values, searched[1], values, target_damping) > _STALE * eps
+
+        values, sweeps = _fixed_point(g.values, sweep, stale, coupling, b, rules, rules.target, iterations, share=1.0)
         # One more sweep with derivatives: the plan whose rows are exact, and its error in the columns.
         g = replace(g, values=values)
-        f = coupling.rows(at.target_damping * values, row, moments=2)
-        seen_f, seen_g = at.source_damping * f.values, at.target_damping * values
+        f = coupling.rows(target_damping * values, state[0], moments=2)
+        seen_f, seen_g = source_damping * f.values, target_damping * values
         new = coupling.columns(seen_f, g, moments=2)
         error = _marginal_error(values, new.values, b, rules.target, at)
         iterations += sweeps + 1
-        drift = float((f.values - searched[0]).max() + (new.values - searched[1]).max()) / at.eps
-        good = error <= rules.tolerance and (drift <= _DRIFT or coupling.dropped == 0)
+        drift = max(
+            _rise(searched[0], f.values, searched[1], new.values, target_damping),
+            _rise(searched[1], new.values, searched[0], f.values, source_damping),
+        )
+        drift /= eps
+        good = error <= rules.tolerance and (drift <= _DRIFT or coupling.complete)
         if good or iterations >= rules.max_iterations or search == _SEARCHES - 1:
             break
+        if error > rules.tolerance and coupling.dropped > rules.tolerance / 10:
+            at = replace(at, cut=at.cut + _DEEPER)  # what was left out is what the marginals miss
         g = new
     rows = a * rules.source.kept(seen_f)
-    columns = b * rules.target.kept(seen_g) * torch.exp(((g.values - new.values) / at.eps).clamp_max(_HUGE))
-    plan = Plan(source, target, seen_f, seen_g, rows, columns, at.eps, rules.p)
+    columns = b * rules.target.kept(seen_g) * torch.exp(((g.values - new.values) / eps).clamp_max(_HUGE))
+    plan = Plan(source, target, seen_f, seen_g, rows, columns, eps, rules.p)
     g = replace(new, values=g.values)
-    return Solution(0, 0, f, g, plan, coupling, rules, error, None, iterations)
+    return Solution(0, 0, f, g, plan, coupling, rules, error, drift, None, iterations)
 
 
 def _solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction: Reduction) -> Solution:
     """The averaged symmetric iteration f <- (f + softmin f) / 2, accelerated; from zero when there is no guess."""
     at = rules.temperature(rules.blur)
-    damping, relaxation = at.source_damping, rules.source
+    eps, damping, relaxation = at.eps, at.source_damping, rules.source
     iterations = 0
     if f is None:
         f = Potential(torch.zeros_like(cloud.weights), cloud.points)
@@ -358,26 +388,32 @@ def _solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction
         def sweep(values: torch.Tensor, coupling: Coupling = coupling, f: Potential = f) -> torch.Tensor:
             return coupling.rows(damping * values, replace(f, values=values), moments=0).values
 
+        def stale(values: torch.Tensor, searched: torch.Tensor = searched) -> bool:
+            return _rise(searched, values, searched, values, damping) > _STALE * eps
+
         values, sweeps = _fixed_point(
-            f.values, sweep, coupling, cloud.weights, rules, relaxation, iterations, share=0.5
+            f.values, sweep, stale, coupling, cloud.weights, rules, relaxation, iterations, share=0.5
         )
         g = replace(f, values=values)
         f = coupling.rows(damping * values, g, moments=2)
         error = _marginal_error(values, f.values, cloud.weights, relaxation, at)
         iterations += sweeps + 1
-        drift = 2 * float((f.values - searched).max()) / at.eps
-        good = error <= rules.tolerance and (drift <= _DRIFT or coupling.dropped == 0)
+        drift = _rise(searched, f.values, searched, f.values, damping) / eps
+        good = error <= rules.tolerance and (drift <= _DRIFT or coupling.complete)
         if good or iterations >= rules.max_iterations or search == _SEARCHES - 1:
             break
+        if error > rules.tolerance and coupling.dropped > rules.tolerance / 10:
+            at = replace(at, cut=at.cut + _DEEPER)
     seen = damping * g.values
-    marginal = cloud.weights * relaxation.kept(seen) * torch.exp(((g.values - f.values) / at.eps).clamp_max(_HUGE))
-    plan = Plan(cloud, cloud, seen, seen, marginal, marginal, at.eps, rules.p)
-    return Solution(0, 0, f, replace(f, values=g.values), plan, coupling, rules, error, None, iterations)
+    marginal = cloud.weights * relaxation.kept(seen) * torch.exp(((g.values - f.values) / eps).clamp_max(_HUGE))
+    plan = Plan(cloud, cloud, seen, seen, marginal, marginal, eps, rules.p)
+    return Solution(0, 0, f, replace(f, values=g.values), plan, coupling, rules, error, drift, None, iterations)
 
 
 def _fixed_point(
     values: torch.Tensor,
     sweep: Callable[[torch.Tensor], torch.Tensor],
+    stale: Callable[[torch.Tensor], bool],
     coupling: Coupling,
     weights: torch.Tensor,
     rules: Rules,
@@ -388,8 +424,9 @@ def _fixed_point(
 ) -> tuple[torch.Tensor, int]:
     """Iterate values <- values + share (sweep(values) - values), accelerated, until the tolerance holds.
 
-    values: softmins on a side with these weights and relaxation. done: sweeps of the allowed ones that are spent.
-    Returns the best values and the number of sweeps.
+    values: softmins on a side with these weights and relaxation. stale: whether these are too far from those that
+    active blocks were searched for, which ends the iterations. done: sweeps of the allowed ones that are spent. Returns
+    the best values and the number of sweeps.
     """
     at = rules.temperature(rules.blur)
     anderson = Anderson(weights * relaxation.kept(relaxation.damping(at.eps) * values))
@@ -408,27 +445,31 @@ def _fixed_point(
         image = values + share * (new - values)
         if error < best_error:
             best, best_error = image, error
-        if error <= rules.tolerance:
+        if error <= rules.tolerance or (iteration > 0 and not coupling.complete and stale(new)):
             return image, iteration + 1
         values = anderson.step(values, image)
     return best, allowed
 
 
-def _bounds(plan: Plan, coupling: Coupling, f: Potential, rules: Rules) -> Bounds:
+def _bounds(plan: Plan, coupling: Coupling, f: Potential, rules: Rules, dropped: float) -> Bounds:
     """Lower and upper bound of the cost between the two clouds, truncation and rounding included."""
     a, b, eps, sides = plan.source.weights, plan.target.weights, plan.eps, rules.sides
-    rounding = eps * coupling.rounding * float(a.sum())
-    lower = dual_value(plan, sides) - eps * coupling.dropped * float(a.sum() * b.sum()) - rounding
+    # Softmins that miss a share of their sum come out too high; the plan's rows say how much mass that is.
+    largest_share = float((plan.rows / a.clamp_min(1e-300))[a > 0].max())
+    lost = dropped * largest_share * float(a.sum())
+    rounding = eps * coupling.rounding * max(float(plan.rows.sum()), float(a.sum()))
+    lower = dual_value(plan, sides) - eps * lost - rounding
     if rules.balanced:
         upper = _rounded(plan, coupling, f)
-    elif rules.target.rho is None:
-        # The target keeps its mass: scale the columns to what they must be, and pay for the rows that result.
-        g = plan.g + eps * (b / plan.columns.clamp_min(1e-300)).clamp_min(1e-300).log()
-        soft = coupling.rows(g, f, moments=0).values
-        rows = a * torch.exp(((plan.f - soft) / eps).clamp_max(_HUGE))
-        upper = primal_value(replace(plan, g=g, rows=rows, columns=b), sides)
     else:
-        upper = primal_value(plan, sides)
+        upper = math.inf if rules.target.rho is None else primal_value(plan, sides)
+        if rules.source.rho is not None:  # else the rows must stay what they are
+            # Scale the columns to what they must be, and pay for the rows that result.
+            wanted = b * rules.target.kept(plan.g)
+            g = plan.g + eps * (wanted / plan.columns.clamp_min(1e-300)).clamp_min(1e-300).log()
+            soft = coupling.rows(g, f, moments=0).values
+            rows = a * torch.exp(((plan.f - soft) / eps).clamp_max(_HUGE))
+            upper = min(upper, primal_value(replace(plan, g=g, rows=rows, columns=wanted), sides))
     return Bounds(lower, max(lower, upper + rounding))
 
 
@@ -448,6 +489,11 @@ def _rounded(plan: Plan, coupling: Coupling, f: Potential) -> float:
         columns = plan.columns * column_factors
         columns = columns * (rows.sum() / columns.sum().clamp_min(1e-300)).clamp_max(1.0)
     return rounded_value(plan, row_factors, column_factors, rows, columns)
+
+
+def _rise(old_f: torch.Tensor, f: torch.Tensor, old_g: torch.Tensor, g: torch.Tensor, damping: float) -> float:
+    """How much f_i + damping g_j may have risen for any pair, f of the rows and g of the columns."""
+    return float((f - old_f).max() + damping * (g - old_g).max())
 
 
 def _marginal_error(
@@ -471,11 +517,6 @@ def _shifted(seen_f: torch.Tensor, seen_g: torch.Tensor, source: Cloud, target: 
 def _relaxed(old: Potential, softmin: Potential, omega: float) -> Potential:
     """The relaxed update old + omega (softmin - old), with the derivatives of the softmin."""
     return replace(softmin, values=old.values + omega * (softmin.values - old.values))
-
-
-def _beyond(old: Potential, last: Potential, share: float) -> Potential:
-    """last + share (last - old), values and gradients alike."""
-    return Potential(last.values + share * (last.values - old.values), last.image + share * (last.image - old.image))
 
 
 def _towards(old: Potential, softmin: Potential, omega: float) -> Potential:

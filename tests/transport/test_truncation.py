@@ -129,8 +129,9 @@ def test_a_bad_guess_is_repaired_row_by_row(off):
 def test_weak_blocks_go_and_every_row_keeps_its_strongest():
     starts, columns = np.array([0, 3, 5]), np.array([4, 7, 9, 1, 2], dtype=np.int32)
     peak = np.array([0.5, 1e-9, 0.2, 1e-12, 1e-10], dtype=np.float32)
-    new_starts, kept = drop_weak_blocks(starts, columns, peak, 1e-6)
+    new_starts, kept, lost = drop_weak_blocks(starts, columns, peak, 1e-6)
     assert new_starts.tolist() == [0, 2, 3]
+    assert lost.tolist() == pytest.approx([1e-9, 1.01e-10], rel=1e-5)
     assert kept.tolist() == [4, 9, 2]
 
 

@@ -14,7 +14,7 @@ import torch
 
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid
-from otreg.transport.pyramid_kernels import expand
+from otreg.transport.pyramid_kernels import LARGEST_STRETCH, expand
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,9 @@ class Potential:
         if self.jacobian is None:
             return self.tangent(origin, points)
         step = points - origin
-        turned = (self.jacobian @ step[:, :, None])[:, :, 0]
+        trace = self.jacobian.diagonal(dim1=1, dim2=2).sum(1)
+        tame = (LARGEST_STRETCH / trace.clamp_min(1e-300)).clamp_max(1.0)
+        turned = (self.jacobian @ step[:, :, None])[:, :, 0] * tame[:, None]
         values = self.values + ((origin - self.image + (step - turned) / 2) * step).sum(1)
         return Potential(values, self.image + turned, self.jacobian)
 
@@ -98,6 +100,11 @@ class Potential:
 
 class Coupling(Protocol):
     """Two clouds at one temperature, ready for repeated softmins; blocks of pairs that cannot matter are left out."""
+
+    @property
+    def complete(self) -> bool:
+        """True when no pair was left out at all."""
+        ...
 
     @property
     def dropped(self) -> float:

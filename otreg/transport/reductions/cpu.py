@@ -32,9 +32,10 @@ _LOG2E = math.log2(math.e)
 _LOG_NOTHING = -1e30  # stands for log(0): finite, for kernels compiled without inf
 # Pairs of blocks that are worth waking up a thread for.
 _PAIRS_PER_THREAD = 16
-# So few pairs are summed in float64: it costs next to nothing, and blurs far beyond the size of the measures, which
-# live on a few cells, need it (float32 leaves an error of 1e-7 eps in the value).
+# So few pairs are summed in float64, which costs next to nothing.
 _FEW_PAIRS = 2**16
+# Blurs far beyond the size of the measures need float64, too: float32 leaves an error of 1e-7 eps in the value.
+_LITTLE = 0.1
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def _threads_for(pairs: int) -> Iterator[None]:
 class CpuReduction:
     """Block-sparse softmins on all cores, for points of dimension 1 to 3."""
 
-    exact: bool = False  # sum in float64, some four times slower
+    exact: bool = False  # sum in float64, three to four times slower
     name: str = "cpu"
 
     def pyramid(self, measure: Measure, finest_cell: float) -> Pyramid:
@@ -75,7 +76,7 @@ class CpuCoupling:
         rows = _Side(source)
         columns = rows if target is source else _Side(target)
         self._cut = temperature.cut
-        exact = exact or len(source) * len(target) <= _FEW_PAIRS
+        exact = exact or len(source) * len(target) <= _FEW_PAIRS or _sees_little(source, target, temperature)
         # Polynomial and sums in float32: below 1e-6 wherever blocks are not wide, and those are summed in float64.
         self.rounding = 3e-14 if exact else 2e-6
         seen_f, seen_g = f.damped(source, temperature.source_damping), g.damped(target, temperature.target_damping)
@@ -84,7 +85,14 @@ class CpuCoupling:
             self._columns = self._rows
         else:
             self._columns = _Sums(columns, rows, g, seen_f, temperature, exact)
-        self.dropped = self._rows.dropped
+
+    @property
+    def complete(self) -> bool:
+        return self._rows.complete and self._columns.complete
+
+    @property
+    def dropped(self) -> float:
+        return self._rows.dropped
 
     def rows(self, g: torch.Tensor, previous: Potential, *, moments: int) -> Potential:
         return self._rows.softmin(g, previous, moments)
@@ -97,6 +105,12 @@ class CpuCoupling:
         self._rows.drop_weak_blocks(smallest)
         if self._columns is not self._rows:
             self._columns.drop_weak_blocks(smallest)
+
+
+def _sees_little(source: Cloud, target: Cloud, temperature: Temperature) -> bool:
+    """True when the cost differs by less than a small part of eps over both clouds."""
+    extent = max(float((cloud.points.amax(0) - cloud.points.amin(0)).norm()) for cloud in (source, target))
+    return extent**temperature.p < _LITTLE * temperature.eps
 
 
 class _Side:
@@ -139,7 +153,9 @@ class _Sums:
         # The first softmin measures what each slice holds, so that those that hold nothing can be dropped.
         self._peak: Singles | None = None
         masses = row_blocks[:, 3 * d + 2]
-        self.dropped = float((dropped * masses).sum() / masses.sum())
+        self._shares = masses / masses.sum()
+        self.dropped = float((dropped * self._shares).sum())
+        self.complete = len(self._active) == len(row_blocks) * slices.shape[1]
 
     def softmin(self, g: torch.Tensor, previous: Potential, moments: int) -> Potential:
         points = self._rows.points
@@ -176,5 +192,7 @@ class _Sums:
 
     def drop_weak_blocks(self, smallest: float) -> None:
         if self._peak is not None and len(self._peak):
-            self._starts, self._active = drop_weak_blocks(self._starts, self._active, self._peak, smallest)
-            self._peak = _NOTHING_TO_MEASURE
+            self._starts, active, dropped = drop_weak_blocks(self._starts, self._active, self._peak, smallest)
+            self.complete = self.complete and len(active) == len(self._active)
+            self.dropped += float((dropped * self._shares).sum())
+            self._active, self._peak = active, _NOTHING_TO_MEASURE

@@ -13,8 +13,9 @@ from numba import njit, prange
 
 from otreg.transport.reductions.cpu_blocks import BLOCK, FAST, GROUP, SLICE
 
-# Bounds below exp(-40) add nothing to what is dropped; rows with more active slices than remembered are walked twice.
-_NOTHING = -40.0
+# Bounds below exp(-40) count as exp(-40) in what is dropped; rows with more active slices than remembered are walked
+# twice.
+_NOTHING, _LEAST = -40.0, 4.3e-18
 _REMEMBERED = 512
 # Slices in a group, and row slices in a block.
 _MEMBERS = GROUP // SLICE
@@ -174,8 +175,7 @@ def _walk_row(i, rows, row_slices, group_score, slices, eps, threshold, p, buffe
             last = min(first + _MEMBERS, total)
             if attempt == 0:
                 if group_score[group, 1] < threshold:
-                    if group_score[group, 1] > _NOTHING:
-                        lost += np.exp(group_score[group, 1])
+                    lost += np.exp(group_score[group, 1]) if group_score[group, 1] > _NOTHING else _LEAST
                     continue
             elif group_score[group, 0] <= nearest:
                 continue
@@ -204,8 +204,8 @@ def _walk_row(i, rows, row_slices, group_score, slices, eps, threshold, p, buffe
                     if count < found.shape[0]:
                         found[count] = first + j
                     count += 1
-                elif bound > _NOTHING:
-                    lost += np.exp(bound)
+                else:
+                    lost += np.exp(bound) if bound > _NOTHING else _LEAST
         if count > 0:
             return count, lost
         # Nothing can matter, yet a row must not end up empty: look for the most likely slice in the other groups, too.
@@ -262,10 +262,14 @@ def find_active_slices(rows, row_slices, groups, slices, eps, threshold, p):
 
 @njit(cache=True)
 def drop_weak_blocks(starts, columns, peak, smallest):
-    """The active slices whose measured peak is at least ``smallest``; every row block keeps its strongest one."""
+    """The active slices whose measured peak is at least ``smallest``; every row block keeps its strongest one.
+
+    Returns starts, slices, and for each row block a bound on what a row loses: the sum of the peaks that are left out.
+    """
     r = starts.shape[0] - 1
     kept_starts = np.zeros(r + 1, dtype=np.int64)
     kept = np.empty_like(columns)
+    lost = np.zeros(r)
     n = 0
     for i in range(r):
         strongest = starts[i]
@@ -276,8 +280,10 @@ def drop_weak_blocks(starts, columns, peak, smallest):
             if peak[k] >= smallest:
                 kept[n] = columns[k]
                 n += 1
+            else:
+                lost[i] += peak[k]
         if n == before:
             kept[n] = columns[strongest]
             n += 1
         kept_starts[i + 1] = n
-    return kept_starts, kept[:n].copy()
+    return kept_starts, kept[:n].copy(), lost

@@ -48,6 +48,7 @@ class DenseCoupling:
     target: Cloud
     eps: float
     p: int = 2
+    complete: bool = True
     dropped: float = 0.0
     rounding: float = 3e-14
 

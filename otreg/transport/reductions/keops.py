@@ -77,6 +77,10 @@ class KeopsCoupling:
         self._search = BlockSearch(source, target, f, g, temperature, size=self._size)
 
     @property
+    def complete(self) -> bool:
+        return self._row_ranges is None
+
+    @property
     def dropped(self) -> float:
         return 0.0 if self._row_ranges is None else self._search.dropped
 
