@@ -110,7 +110,7 @@ def main() -> None:
                 steps = measure_steps(run, case)
         result = {
             "machine": describe_machine() | {"threads": options.threads, "peers": peer_versions()},
-            "command": "python benchmarks/transport.py" + (" --quick" if options.quick else ""),
+            "command": " ".join(["python benchmarks/transport.py", *sys.argv[1:]]),
             "limit_seconds": options.limit,
             "rounds": ROUNDS,
             "seconds": round(run.elapsed),
