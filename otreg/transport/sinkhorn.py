@@ -45,7 +45,7 @@ class Sinkhorn:
     tolerance: marginal error at which the iterations stop. value_tolerance: error of the divergence, over its value,
     down to which the problem is solved again with a finer tolerance, finer cells and at last in float64; None does not
     ask. max_iterations: sweeps at the last blur. reduction: "auto", "dense", "cpu", "keops" or "triton". precision:
-    "float32" for the sums of the cpu reduction (the rest is float64 anyway), or "float64", three to four times slower.
+    "float32" for the sums of the cpu reduction (the rest is float64 anyway), or "float64", slower.
     map_tolerance: rms error of the map, over the larger of its rms length and the blur, up to which it may come from a
     Taylor expansion; 0 always computes the exact extension. Raises ArgumentError when a setting is out of range.
     """

@@ -168,7 +168,7 @@ class Solution:
     @property
     def settled(self) -> bool:
         """True when the active blocks were searched for potentials near these."""
-        return self.coupling.complete or self.drift <= _DRIFT
+        return _searched_near(self.coupling, self.drift)
 
 
 def solve_cross(
@@ -359,11 +359,10 @@ def _solve_cross_level(
             _rise(searched[1], new.values, searched[0], f.values, source_damping),
         )
         drift /= eps
-        good = error <= rules.tolerance and (drift <= _DRIFT or coupling.complete)
+        good = error <= rules.tolerance and _searched_near(coupling, drift)
         if good or iterations >= rules.max_iterations or search == _SEARCHES - 1:
             break
-        if error > rules.tolerance and coupling.dropped > rules.tolerance / 10:
-            at = replace(at, cut=at.cut + _DEEPER)  # what was left out is what the marginals miss
+        at = _deepened(at, coupling, error, rules)
         g = new
     rows = a * rules.source.kept(seen_f)
     columns = b * rules.target.kept(seen_g) * torch.exp(((g.values - new.values) / eps).clamp_max(_HUGE))
@@ -399,11 +398,10 @@ def _solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction
         error = _marginal_error(values, f.values, cloud.weights, relaxation, at)
         iterations += sweeps + 1
         drift = _rise(searched, f.values, searched, f.values, damping) / eps
-        good = error <= rules.tolerance and (drift <= _DRIFT or coupling.complete)
+        good = error <= rules.tolerance and _searched_near(coupling, drift)
         if good or iterations >= rules.max_iterations or search == _SEARCHES - 1:
             break
-        if error > rules.tolerance and coupling.dropped > rules.tolerance / 10:
-            at = replace(at, cut=at.cut + _DEEPER)
+        at = _deepened(at, coupling, error, rules)
     seen = damping * g.values
     marginal = cloud.weights * relaxation.kept(seen) * torch.exp(((g.values - f.values) / eps).clamp_max(_HUGE))
     plan = Plan(cloud, cloud, seen, seen, marginal, marginal, eps, rules.p)
@@ -489,6 +487,17 @@ def _rounded(plan: Plan, coupling: Coupling, f: Potential) -> float:
         columns = plan.columns * column_factors
         columns = columns * (rows.sum() / columns.sum().clamp_min(1e-300)).clamp_max(1.0)
     return rounded_value(plan, row_factors, column_factors, rows, columns)
+
+
+def _searched_near(coupling: Coupling, drift: float) -> bool:
+    """True when no block can be missing: the potentials have risen by ``drift`` (in eps) since the search."""
+    return coupling.complete or drift <= _DRIFT
+
+
+def _deepened(at: Temperature, coupling: Coupling, error: float, rules: Rules) -> Temperature:
+    """For the next search: a deeper cut where what was left out is what the marginals miss."""
+    misses = error > rules.tolerance and coupling.dropped > rules.tolerance / 10
+    return replace(at, cut=at.cut + _DEEPER) if misses else at
 
 
 def _rise(old_f: torch.Tensor, f: torch.Tensor, old_g: torch.Tensor, g: torch.Tensor, damping: float) -> float:

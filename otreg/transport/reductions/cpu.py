@@ -54,7 +54,7 @@ def _threads_for(pairs: int) -> Iterator[None]:
 class CpuReduction:
     """Block-sparse softmins on all cores, for points of dimension 1 to 3."""
 
-    exact: bool = False  # sum in float64, three to four times slower
+    exact: bool = False  # sum in float64, slower
     name: str = "cpu"
 
     def pyramid(self, measure: Measure, finest_cell: float) -> Pyramid:

@@ -154,12 +154,17 @@ def _largest_exponents(row, columns, first, last, p, buffer, score):
 
 
 @njit(error_model="numpy", cache=True)
-def _walk_row(i, rows, row_slices, group_score, slices, eps, threshold, p, buffer, score, found):
-    """Active slices of row block i, into ``found`` as far as it is long; (how many, bound on what was dropped).
-
-    group_score: for every group of slices, its bound over eps.
-    """
+def _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, found):
+    """Active slices of row block i, into ``found`` as far as it is long; (how many, bound on what was dropped)."""
     d = (rows.shape[1] - 4) // 3
+    number = groups.shape[1]
+    buffer = np.empty((8, max(_MEMBERS, number)))
+    score = np.empty(max(_MEMBERS, number))
+    group_score = np.empty((number, 2))  # the bound over eps, of a pair and of the group's whole mass
+    _largest_exponents(rows[i], groups, 0, number, p, buffer, score)
+    for group in range(number):
+        group_score[group, 0] = score[group] / eps
+        group_score[group, 1] = score[group] / eps + groups[3 * d + 3, group]
     log_mass = slices[3 * d + 3]
     radius = slices[2 * d]
     total = slices.shape[1]
@@ -224,23 +229,11 @@ def find_active_slices(rows, row_slices, groups, slices, eps, threshold, p):
     entries that were dropped. A row block without active slices gets the most likely one.
     """
     r = rows.shape[0]
-    d = (rows.shape[1] - 4) // 3
-    number = groups.shape[1]
     counts = np.zeros(r + 1, dtype=np.int64)
     dropped = np.zeros(r)
     first_found = np.empty((r, min(_REMEMBERED, slices.shape[1])), dtype=np.int32)
-    width = max(_MEMBERS, number)
     for i in prange(r):
-        buffer = np.empty((8, width))
-        score = np.empty(width)
-        group_score = np.empty((number, 2))
-        _largest_exponents(rows[i], groups, 0, number, p, buffer, score)
-        for group in range(number):
-            group_score[group, 0] = score[group] / eps
-            group_score[group, 1] = score[group] / eps + groups[3 * d + 3, group]
-        counts[i + 1], dropped[i] = _walk_row(
-            i, rows, row_slices, group_score, slices, eps, threshold, p, buffer, score, first_found[i]
-        )
+        counts[i + 1], dropped[i] = _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, first_found[i])
     starts = np.cumsum(counts)
     active = np.empty(starts[r], dtype=np.int32)
     for i in prange(r):
@@ -248,15 +241,8 @@ def find_active_slices(rows, row_slices, groups, slices, eps, threshold, p):
         if n <= first_found.shape[1]:
             active[starts[i] : starts[i + 1]] = first_found[i, :n]
         else:
-            buffer = np.empty((8, width))
-            score = np.empty(width)
-            group_score = np.empty((number, 2))
-            _largest_exponents(rows[i], groups, 0, number, p, buffer, score)
-            for group in range(number):
-                group_score[group, 0] = score[group] / eps
-                group_score[group, 1] = score[group] / eps + groups[3 * d + 3, group]
             found = active[starts[i] : starts[i + 1]]
-            _walk_row(i, rows, row_slices, group_score, slices, eps, threshold, p, buffer, score, found)
+            _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, found)
     return starts, active, dropped
 
 

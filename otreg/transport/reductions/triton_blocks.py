@@ -50,7 +50,7 @@ def triton_interprets() -> bool:
 class TritonReduction:
     """Block-sparse softmins of Triton kernels, for points of any dimension on a CUDA device.
 
-    exact: sum in float64, several times slower.
+    exact: sum in float64, slower.
     """
 
     exact: bool = False
