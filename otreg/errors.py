@@ -2,7 +2,8 @@
 
 One root, :class:`OtregError`; each named error is also the builtin that Python users expect
 (``ValueError``, ``OSError``, ...), and carries the exit code that the command line uses for it.
-A message is one line: which file (line, element, key), the rule, what was found, what to do.
+A message is one line: which file (line, element, key), the rule, what was found, what to do; only a SettingsError has
+one line for each setting that is wrong.
 Not converging is a status of a result, not an exception, except under ``--strict``.
 """
 
@@ -19,6 +20,23 @@ class ArgumentError(OtregError, ValueError):
     """An argument, flag or configuration value broke a rule."""
 
     exit_code = 2
+
+
+class SettingsError(ArgumentError):
+    """Settings broke rules: one line for each, so that a file can be mended in one go.
+
+    problems: the lines; as text they are joined by line ends.
+    """
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__(*problems)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        return tuple(map(str, self.args))
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 class InputError(OtregError, ValueError):

@@ -12,12 +12,22 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
 
+from otreg.config.kinds import (
+    LENGTH_SCHEMA,
+    OPTIONAL_TEXT_SCHEMA,
+    TEXT_SCHEMA,
+    PathOrWord,
+    counts_schema,
+    names_schema,
+    reach_schema,
+)
 from otreg.config.length import Length
 from otreg.errors import ArgumentError
 
-ModelName = Literal["rigid", "similarity", "affine", "spline"]
-# From few to many degrees of freedom: a chain of models must follow this order.
-MODEL_NAMES: Final[tuple[ModelName, ...]] = ("rigid", "similarity", "affine", "spline")
+ModelName = Literal["rigid", "similarity", "affine", "spline", "tps"]
+# From few to many degrees of freedom: a chain of models must follow this order, and the last two exclude each other.
+MODEL_NAMES: Final[tuple[ModelName, ...]] = ("rigid", "similarity", "affine", "spline", "tps")
+SPLINES: Final[tuple[ModelName, ...]] = ("spline", "tps")
 
 # What ``init`` may be, besides the path of a transform.
 INIT_WORDS: Final = ("auto", "search", "centroid", "none")
@@ -25,6 +35,10 @@ INIT_WORDS: Final = ("auto", "search", "centroid", "none")
 # What ``reach: auto`` means, in blurs. Real pairs never have the same area everywhere, so conserving mass is wrong for
 # them; between 1 and 5 blurs the errors on whole shapes hardly differ, and parts that overlap want the smaller ones.
 AUTO_REACH_BLURS: Final = 2.0
+# What ``features`` may be, before a colon.
+FEATURE_KINDS: Final = ("none", "normals", "labels")
+# What ``feature_length: auto`` means, in blurs.
+AUTO_FEATURE_BLURS: Final = 5.0
 _REACH_HELP: Final = (
     "Farthest distance at which mass is still matched, written like blur; 'none' matches all of it, 'auto' is twice "
     "the blur."
@@ -77,10 +91,11 @@ def _models(value: object) -> tuple[str, ...]:
     for name in names:
         if name not in MODEL_NAMES:
             raise ArgumentError(f"must name known models ({known}), separated by commas; got {name!r}")
-    ranks = [MODEL_NAMES.index(name) for name in names]
+    ranks = [min(MODEL_NAMES.index(name), MODEL_NAMES.index(SPLINES[0])) for name in names]
     if not names or any(later <= former for former, later in itertools.pairwise(ranks)):
         raise ArgumentError(
-            f"must name each model once, from few to many degrees of freedom ({known}); got {','.join(names)!r}"
+            f"must name each model once, from few to many degrees of freedom ({known}; one spline at most); "
+            f"got {','.join(names)!r}"
         )
     return names
 
@@ -113,16 +128,45 @@ def _init(value: object) -> object:
     return text
 
 
+def _share(value: object) -> object:
+    """A fraction, from a number or a text like "10%"."""
+    if isinstance(value, str) and value.strip().endswith("%"):
+        try:
+            return float(value.strip().removesuffix("%")) / 100
+        except ValueError:
+            raise ArgumentError(f"must be a share like 10% or 0.1; got {value!r}") from None
+    return value
+
+
+def _features(value: object) -> object:
+    """ "none", "normals", "labels" or "labels:COLUMN"."""
+    text = value.strip() if isinstance(value, str) else ""
+    kind, colon, column = text.partition(":")
+    if kind not in FEATURE_KINDS or (colon and (kind != "labels" or not column)):
+        raise ArgumentError(f"must be none, normals, labels or labels:COLUMN (a point attribute); got {value!r}")
+    return text
+
+
+def _feature_length(value: object) -> object:
+    """ "auto" or a Length."""
+    return "auto" if _word(value) == "auto" else Length.parse(value)
+
+
 def _threads(value: object) -> object:
     """None for "auto" (all cores)."""
     return None if value == "auto" else value
 
 
-LengthField = Annotated[Length, BeforeValidator(Length.parse), PlainSerializer(str, return_type=str)]
+LengthField = Annotated[Length, BeforeValidator(Length.parse), PlainSerializer(str, return_type=str), LENGTH_SCHEMA]
 ReachField = Annotated[
     Length | Literal["auto"] | ReachPair | None,
     BeforeValidator(_reach),
     PlainSerializer(_reach_text, return_type=str | None),
+]
+
+
+FeatureLengthField = Annotated[
+    Length | Literal["auto"], BeforeValidator(_feature_length), PlainSerializer(str, return_type=str)
 ]
 
 
@@ -137,7 +181,7 @@ class TransportConfig(BaseModel, ABC):
         description="Finest scale that is compared: a share of the target's diagonal (1%) or a number in file units. "
         "eps = blur^p.",
     )
-    reach: ReachField = Field(
+    reach: Annotated[ReachField, reach_schema(pairs=False)] = Field(
         default="auto",
         title="LENGTH|none|auto",
         description=_REACH_HELP,
@@ -146,20 +190,34 @@ class TransportConfig(BaseModel, ABC):
     reduction: Literal["auto", "dense", "cpu", "keops", "triton"] = Field(
         default="auto", description="Kernel that sums over all pairs of points."
     )
-    threads: Annotated[int | None, BeforeValidator(_threads)] = Field(
+    threads: Annotated[int | None, BeforeValidator(_threads), counts_schema(("auto", None), least=1)] = Field(
         default=None, ge=1, title="COUNT", description="CPU threads; all cores when not given."
     )
     seed: int = Field(default=0, ge=0, lt=2**63, title="INTEGER", description="Seed of everything random.")
-    sampling: Annotated[Literal["vertices", "faces"] | int, BeforeValidator(_sampling)] = Field(
+    sampling: Annotated[
+        Literal["vertices", "faces"] | int, BeforeValidator(_sampling), counts_schema(("vertices", "faces"), least=2)
+    ] = Field(
         default="vertices",
         title="vertices|faces|COUNT",
         description="Points that stand for a shape: its vertices with the area around them, its faces with their area, "
         "or so many random points of its surface.",
     )
-    weights: Annotated[str | None, BeforeValidator(_column)] = Field(
+    weights: Annotated[str | None, BeforeValidator(_column), OPTIONAL_TEXT_SCHEMA] = Field(
         default=None,
         title="COLUMN",
         description="Point attribute to weigh the points with, instead of length, area or volume.",
+    )
+    features: Annotated[str, BeforeValidator(_features)] = Field(
+        default="none",
+        title="none|normals|labels[:COLUMN]",
+        description="What points must share besides their place: 'normals' keeps the sides of thin parts apart (of "
+        "faces, or attributes of the points), 'labels' parts with different values of a point attribute.",
+    )
+    feature_length: FeatureLengthField = Field(
+        default="auto",
+        title="LENGTH|auto",
+        description="The displacement that costs as much as normals at a right angle, or as another label, written like "
+        "blur; 'auto' is five times the blur.",
     )
 
     @field_validator("*", mode="before")
@@ -169,6 +227,13 @@ class TransportConfig(BaseModel, ABC):
         if isinstance(value, bool):
             raise ArgumentError(f"must be a word or a number; got {str(value).lower()}")
         return value
+
+    @property
+    def feature_distance(self) -> Length:
+        """The feature length, with one for "auto"."""
+        if isinstance(self.feature_length, Length):
+            return self.feature_length
+        return Length(AUTO_FEATURE_BLURS * self.blur.value, self.blur.unit)
 
     @property
     def reaches(self) -> ReachPair:
@@ -184,13 +249,13 @@ class TransportConfig(BaseModel, ABC):
 class RegisterConfig(TransportConfig):
     """Settings of one registration."""
 
-    models: Annotated[tuple[ModelName, ...], BeforeValidator(_models)] = Field(
+    models: Annotated[tuple[ModelName, ...], BeforeValidator(_models), names_schema(MODEL_NAMES)] = Field(
         default=("rigid",),
         title="NAMES",
         description="Models to fit one after the other, from few to many degrees of freedom: a comma list of "
-        "rigid, similarity, affine, spline.",
+        "rigid, similarity, affine, and spline or tps (thin-plate spline).",
     )
-    init: Annotated[str, BeforeValidator(_init)] = Field(
+    init: Annotated[str, BeforeValidator(_init), TEXT_SCHEMA, PathOrWord(INIT_WORDS)] = Field(
         default="auto",
         title="search|centroid|none|FILE",
         description="Where the first model starts: 'search' tries all poses, 'centroid' lays mean on mean, 'none' "
@@ -209,12 +274,20 @@ class RegisterConfig(TransportConfig):
         description="Stop when a step moves the shape by less than this fraction of the target's diagonal (rms).",
     )
     stiffness: float = Field(
-        default=3e-4,
+        default=0.02,
         gt=0,
         title="NUMBER",
-        description="Strength of the spline's penalty, relative to squared diagonals: larger bends less.",
+        description="Of a spline, the ratio of two lengths: bending by a bump of some height must lower the rms distance "
+        "by more than this share of the height. Larger bends less.",
     )
-    control_points: int = Field(default=500, ge=1, title="COUNT", description="Control points of the spline.")
+    control_points: int = Field(default=500, ge=1, title="COUNT", description="Control points of a spline, at most.")
+
+    landmark_weight: Annotated[float, BeforeValidator(_share)] = Field(
+        default=0.1,
+        gt=0,
+        title="SHARE",
+        description="How much landmarks pull: all of them together as this share of the source's mass would.",
+    )
 
     @field_validator("reach")
     @classmethod
@@ -232,7 +305,7 @@ class RegisterConfig(TransportConfig):
 class ComparisonConfig(TransportConfig, ABC):
     """What a distance and a map share: the shapes stay where they are, and all mass moves, however far."""
 
-    reach: ReachField = Field(
+    reach: Annotated[ReachField, reach_schema(pairs=True)] = Field(
         default=None,
         title="LENGTH|none|auto",
         description=f"{_REACH_HELP} Two as SOURCE,TARGET are for the shapes apart: 'none,5%' moves all of the source.",

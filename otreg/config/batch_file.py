@@ -1,0 +1,72 @@
+"""A batch file, read: every value checked before any work, every problem with its line and column, all at once."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from otreg.config.batch import BatchConfig
+from otreg.config.layers import environment_layer
+from otreg.config.pair import explicit, pair_beside
+from otreg.config.parse import Problem, checked
+from otreg.config.paths import settings_beside
+from otreg.config.settings import RegisterConfig
+from otreg.config.settings_file import batch_hint, problem_line
+from otreg.config.yaml_tree import read_tree
+from otreg.errors import InputFileError, SettingsError
+
+
+def load_batch(file: Path, *, environment: Mapping[str, str] | None = None) -> BatchConfig:
+    """The batch of a YAML file, its paths taken from the folder of the file, its settings complete.
+
+    environment: variables; settings that they name stand below those of the file.
+    Raises InputFileError when the file cannot be read, SettingsError with a line for each thing that is wrong with it,
+    with its table or with the variables.
+    """
+    tree = read_tree(file)
+    below = environment_layer(RegisterConfig, environment or {})
+    lines = tree.lines()
+    config, problems = checked(BatchConfig, tree.root.plain())
+    for problem in problems:
+        if problem.kind == "missing" and problem.keys[-1] in tree.node_at(problem.keys[:-1]).refused:
+            continue  # it is there, but left empty, which has been said
+        if problem.kind == "unknown" and len(problem.keys) == 1:
+            problem = Problem(problem.keys, f"unknown setting; {batch_hint(str(problem.keys[0]))}", "unknown")
+        lines.append(problem_line(tree, problem))
+    said = [line for _, line in sorted(lines)]
+    if config is not None:
+        config = _beside(config, file.parent)
+        settings, wrong = checked(RegisterConfig, {**below.values, **explicit(config.settings)})
+        said += [f"{file}: settings: {problem.rule}" for problem in wrong if not problem.keys]
+        places = tuple(f"{file}:{tree.place_of(('pairs', k))}" for k in range(len(config.pairs)))
+        config = config.model_copy(update={"settings": settings or config.settings}).at_places(places)
+        try:
+            config.listed_pairs()
+        except SettingsError as error:
+            said += error.problems
+        except InputFileError as error:
+            said.append(problem_line(tree, Problem(("table",), str(error), "value"))[1])
+    if said or below.problems or config is None:
+        raise SettingsError(*said, *below.problems)
+    return config
+
+
+def _beside(config: BatchConfig, folder: Path) -> BatchConfig:
+    """The batch with all its files, patterns and folders taken from the folder of its file."""
+    found: dict[str, Any] = {
+        name: folder / path for name in ("to", "table", "output_dir") if (path := getattr(config, name)) is not None
+    }
+    if folder != Path():
+        # Neither brackets nor braces in the name of the folder itself mean anything.
+        for name in ("all", "every"):
+            patterns = getattr(config, name)
+            found[name] = tuple(os.path.join(glob.escape(str(folder)), pattern) for pattern in patterns)
+        for name in ("source_landmarks", "target_landmarks"):
+            if (template := getattr(config, name)) is not None:
+                found[name] = os.path.join(str(folder).replace("{", "{{").replace("}", "}}"), template)
+    found["pairs"] = tuple(pair_beside(pair, folder) for pair in config.pairs)
+    found["settings"] = settings_beside(config.settings, folder)
+    return config.model_copy(update=found)
