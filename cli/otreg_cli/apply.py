@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from otreg_cli.frame_option import frame_option
-from otreg_cli.options import PATH, debug_option, json_option, overwrite_option, reading_options
-from otreg_cli.pipes import DASH, as_asked, input_file, output_file, written_format
+from otreg_cli.options import PATH, debug_option, json_option, overwrite_option, reading_options, to_option
+from otreg_cli.pipes import DASH, as_asked, input_file, output_file, refuse_mixed_output, written_format
 
 
 @click.command("apply")
@@ -18,7 +18,7 @@ from otreg_cli.pipes import DASH, as_asked, input_file, output_file, written_for
 @click.option("-o", "--output", type=PATH, metavar="FILE", required=True, help="Write the moved shape to FILE.")
 @click.option("--inverse", is_flag=True, help="Move back, with the inverse of the transform.")
 @frame_option
-@click.option("--to", metavar="NAME", help="Format of the output, where its name does not tell.")
+@to_option
 @overwrite_option
 @json_option
 @reading_options
@@ -42,6 +42,8 @@ def command(
     inverse of a spline is found point by point; the residual says how far a point would miss its origin. A "-" stands
     for standard input or output, which gets the format --to or --format.
     """
+    refuse_mixed_output(output, as_json=as_json)
+
     from otreg.jobs import Reading, apply_transform
     from otreg_cli.output import print_json, print_rows, print_warnings
 
@@ -59,11 +61,19 @@ def command(
         )
     warnings = as_asked(applied.warnings, (source, shape), (target, output))
     print_warnings(warnings)
-    if output == DASH:
-        return
-    residual = {} if applied.residual is None else {"residual": applied.residual}
     if as_json:
-        print_json({"output": str(output), "points": applied.points, **residual, "warnings": warnings})
-    else:
-        rows = [("moved", f"{applied.points} points"), ("shape", str(output))]
-        print_rows([*rows, *((name, f"{value:.3g} in file units") for name, value in residual.items())])
+        print_json(
+            {
+                "schema": "otreg.apply/1",
+                "output": str(output),
+                "points": applied.points,
+                "residual": applied.residual,
+                "warnings": warnings,
+            }
+        )
+        return
+    # A filter has nothing to say about points that the next program sees for itself.
+    rows = [] if output == DASH else [("moved", f"{applied.points} points"), ("shape", str(output))]
+    if applied.residual is not None:
+        rows.append(("residual", f"{applied.residual:.3g} in file units"))
+    print_rows(rows, err=output == DASH)

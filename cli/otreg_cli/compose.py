@@ -27,4 +27,5 @@ def command(*, transforms: tuple[Path, ...], output: Path, frame: Any, overwrite
     from otreg.jobs import compose_transforms
     from otreg_cli.transform_report import report_transform
 
-    report_transform(compose_transforms(transforms, output, overwrite=overwrite, frame=frame), as_json=as_json)
+    written = compose_transforms(transforms, output, overwrite=overwrite, frame=frame)
+    report_transform(written, command="compose", as_json=as_json)

@@ -8,14 +8,14 @@ from typing import Any
 import click
 
 from otreg_cli.frame_option import frame_option
-from otreg_cli.options import PATH, debug_option, json_option, overwrite_option, reading_options
-from otreg_cli.pipes import DASH, as_asked, input_file, output_file, written_format
+from otreg_cli.options import PATH, debug_option, json_option, overwrite_option, reading_options, to_option
+from otreg_cli.pipes import DASH, as_asked, input_file, output_file, refuse_mixed_output, written_format
 
 
 @click.command("convert")
 @click.argument("source", type=PATH)
 @click.argument("output", type=PATH)
-@click.option("--to", metavar="NAME", help="Format of the output, where its name does not tell.")
+@to_option
 @frame_option
 @overwrite_option
 @json_option
@@ -37,6 +37,8 @@ def command(
     named; comments are lost where it has none. A "-" stands for standard input or output,
     which gets the format --to or --format.
     """
+    refuse_mixed_output(output, as_json=as_json)
+
     from otreg.jobs import Reading, convert_file
     from otreg_cli.output import print_json, print_rows, print_warnings
 
@@ -48,6 +50,6 @@ def command(
     if output == DASH:
         return
     if as_json:
-        print_json({"output": str(output), "points": converted.points, "warnings": warnings})
+        print_json({"schema": "otreg.convert/1", "output": str(output), "points": converted.points, "warnings": warnings})
     else:
         print_rows([("converted", f"{converted.points} points"), ("shape", str(output))])

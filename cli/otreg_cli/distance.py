@@ -7,42 +7,53 @@ from typing import Any
 
 import click
 
-from otreg.config import DistanceConfig, load_settings
+from otreg.config import DistanceConfig
 from otreg_cli.options import (
     PATH,
+    config_option,
     debug_option,
-    flag,
-    given,
     json_option,
     reading_options,
     settings_options,
     strict_option,
 )
+from otreg_cli.pipes import input_files
+from otreg_cli.settings import resolved_settings
 
 
 @click.command("distance")
 @click.argument("source", type=PATH)
 @click.argument("target", type=PATH)
+@config_option
 @settings_options(DistanceConfig)
 @json_option
 @strict_option
 @reading_options
 @debug_option
 def command(
-    *, source: Path, target: Path, as_json: bool, strict: bool, reading: dict[str, Any], **settings: Any
+    *,
+    source: Path,
+    target: Path,
+    config_file: Path | None,
+    as_json: bool,
+    strict: bool,
+    reading: dict[str, Any],
+    **settings: Any,
 ) -> None:
     """Say how far apart the shapes of the files SOURCE and TARGET are, as they lie.
 
-    Prints the debiased Sinkhorn divergence for the cost |x - y|^p / p, with the interval that holds it.
+    Prints the debiased Sinkhorn divergence for the cost |x - y|^p / p, with the interval that holds it. A "-" stands for
+    standard input.
     """
-    config = load_settings(DistanceConfig, given(settings), name=flag)
+    resolved = resolved_settings(DistanceConfig, settings, config_file)
 
     from otreg.errors import NotConvergedError
     from otreg.jobs import Reading, distance_files
     from otreg_cli.output import divergence_rows, print_json, print_rows, print_warnings
 
-    report = distance_files(source, target, config, reading=Reading(**reading))
-    print_warnings(report.warnings)
+    with input_files(source, target) as ((source_file, target_file), piped):
+        report = distance_files(source_file, target_file, resolved.config, reading=Reading(**reading, piped=piped))
+    print_warnings([*resolved.warnings, *report.warnings])
     if as_json:
         print_json(report.record)
     else:

@@ -34,7 +34,8 @@ def command(*, shape: Path, as_json: bool, reading: dict[str, Any]) -> None:
     if as_json:
         print_json(record)
         return
-    rows = {name.replace("_", " "): _text(value) for name, value in record.items() if name != "warnings"}
+    hidden = ("schema", "warnings")
+    rows = {name.replace("_", " "): _text(value) for name, value in record.items() if name not in hidden}
     width = max(map(len, rows))
     for name, text in rows.items():
         click.echo(f"{name:<{width}} {text if len(text) <= LONGEST else text[: LONGEST - 3] + '...'}")

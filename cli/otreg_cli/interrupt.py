@@ -1,8 +1,8 @@
-"""Ctrl-C, from the first instant to the last: one line and exit code 130, never a traceback.
+"""Ctrl-C and SIGTERM, from the first instant to the last: one line and exit code 130 or 143, never a traceback.
 
 Before a command begins, and after it has ended, there is nothing to tidy up, so the process ends at once. In between
-the signal raises KeyboardInterrupt, so that half written files are removed; whatever libraries make of that exception,
-the signal is remembered.
+both signals raise KeyboardInterrupt, so that half written files are removed; whatever libraries make of that exception,
+the signal is remembered. SIGTERM is what kill, systemd, and schedulers of clusters send first.
 """
 
 from __future__ import annotations
@@ -11,56 +11,72 @@ import os
 import signal
 import sys
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
-INTERRUPTED = 130
-LINE = b"otreg: error: interrupted\n"
+# What each signal is called, and what it does in Python where nobody has changed that.
+WORDS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+UNTOUCHED = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
 
 
-def end_at_once(*_: object) -> None:
+def word(number: signal.Signals) -> str:
+    """What a signal did to the command."""
+    return WORDS[number]
+
+
+def exit_code(number: signal.Signals) -> int:
+    """What shells expect of a command that a signal ended."""
+    return 128 + number
+
+
+def end_at_once(number: int, *_: object) -> None:
     """A handler: says the one line and ends the process."""
-    os.write(2, LINE)
-    os._exit(INTERRUPTED)
+    came = signal.Signals(number)
+    os.write(2, f"otreg: error: {word(came)}\n".encode())
+    os._exit(exit_code(came))
 
 
 def end_at_once_from_now_on() -> None:
-    """Until a command begins, Ctrl-C ends the process at once; where the caller ignores it, it stays ignored."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, end_at_once)
+    """Until a command begins, both signals end the process at once; what the caller ignores stays ignored."""
+    for number, untouched in UNTOUCHED.items():
+        if signal.getsignal(number) is untouched:
+            signal.signal(number, end_at_once)
 
 
 class Interruptible:
-    """A context in which Ctrl-C raises KeyboardInterrupt; ``happened`` tells whether it did."""
+    """A context in which Ctrl-C and SIGTERM raise KeyboardInterrupt; ``caught`` is the one that came, if any."""
 
-    happened = False
+    caught: signal.Signals | None = None
 
     def __enter__(self) -> Interruptible:
-        self.before = signal.getsignal(signal.SIGINT)
+        self.before: dict[signal.Signals, Any] = {}
         self.hook = sys.unraisablehook
-        self.listens = self.before in (end_at_once, signal.default_int_handler)
-        if self.listens:
-            try:
-                signal.signal(signal.SIGINT, self._interrupt)
-            except ValueError:  # not in the main thread, where no signals arrive
-                self.listens = False
-            else:
-                sys.unraisablehook = self._swallowed
+        for number, untouched in UNTOUCHED.items():
+            before = signal.getsignal(number)
+            if before in (end_at_once, untouched):
+                try:
+                    signal.signal(number, self._interrupt)
+                except ValueError:  # not in the main thread, where no signals arrive
+                    break
+                self.before[number] = before
+        if self.before:
+            sys.unraisablehook = self._swallowed
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self.listens:
-            signal.signal(signal.SIGINT, self.before)
+        for number, before in self.before.items():
+            signal.signal(number, before)
+        if self.before:
             sys.unraisablehook = self.hook
 
-    def _interrupt(self, *_: object) -> None:
-        self.happened = True
+    def _interrupt(self, number: int, *_: object) -> None:
+        self.caught = signal.Signals(number)
         raise KeyboardInterrupt
 
     def _swallowed(self, unraisable: UnraisableHookArgs) -> None:
         """An exception that Python cannot raise, because it came while an object was removed."""
         if isinstance(unraisable.exc_value, KeyboardInterrupt):
-            end_at_once()
+            end_at_once(self.caught or signal.SIGINT)
         self.hook(unraisable)

@@ -28,4 +28,5 @@ def command(*, transform: Path, output: Path, frame: Any, overwrite: bool, as_js
     from otreg.jobs import invert_transform
     from otreg_cli.transform_report import report_transform
 
-    report_transform(invert_transform(transform, output, overwrite=overwrite, frame=frame), as_json=as_json)
+    written = invert_transform(transform, output, overwrite=overwrite, frame=frame)
+    report_transform(written, command="invert", as_json=as_json)

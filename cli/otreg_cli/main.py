@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -15,28 +16,38 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 import otreg
-from otreg.errors import OtregError
-from otreg_cli.interrupt import INTERRUPTED, Interruptible
+from otreg.errors import OtregError, SettingsError
+from otreg_cli import completion
+from otreg_cli.interrupt import Interruptible, exit_code, word
 
 USAGE, INPUT, RESOURCES, BUG = 2, 3, 5, 70
 
 # Command -> its module (which holds a click command called ``command``) and its line in `otreg --help`.
 COMMANDS = {
     "register": ("otreg_cli.register", "Move a shape onto another one."),
+    "batch": ("otreg_cli.batch", "Register many pairs, several at the same time."),
     "apply": ("otreg_cli.apply", "Move any shape or points with a transform found before."),
     "invert": ("otreg_cli.invert", "Write the transform that undoes another one."),
     "compose": ("otreg_cli.compose", "Write several transforms as one."),
     "distance": ("otreg_cli.distance", "Say how far apart two shapes are."),
     "map": ("otreg_cli.map", "Write where each point of a shape goes under optimal transport."),
+    "config": ("otreg_cli.config", "Show where settings come from, or write a file of them."),
+    "schema": ("otreg_cli.schema", "Print the JSON Schema of settings files."),
     "info": ("otreg_cli.info", "Say what is in a shape file."),
     "convert": ("otreg_cli.convert", "Write a shape in another file format."),
+    "doctor": ("otreg_cli.doctor", "Say whether otreg can compute here, and what to do if not."),
 }
 
 
 class LazyGroup(click.Group):
     """A group that knows the names of its commands, and imports one when it is asked for."""
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [CompletionItem(name, help=line) for name, (_, line) in COMMANDS.items() if name.startswith(incomplete)]
+        return [*names, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -66,8 +77,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 2 usage, 3 input or output file, 4 did not converge (--strict), 5 memory or device, "
-    "70 a bug in otreg, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 some jobs of a batch are not done, 2 usage, 3 input or output file, 4 did not converge (--strict), 5 memory or device, "
+    "70 a bug in otreg, 130 interrupted, 143 terminated.",
 )
 @click.version_option(otreg.__version__, "-V", "--version", prog_name="otreg")
 def cli() -> None:
@@ -82,6 +93,8 @@ def main() -> None:
     # Read when torch and numba load GNU OpenMP. Its idle threads spin by default, and take the cores from the threads
     # that work: a registration took 60 s instead of 5 s on two cores that other programs used as well.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if instruction := os.environ.get(completion.VARIABLE):
+        sys.exit(completion.complete(cli, instruction))
     sys.exit(run(sys.argv[1:]))
 
 
@@ -111,18 +124,24 @@ def run(arguments: Sequence[str]) -> int:
         return USAGE
     except BaseException as caught:
         # Libraries turn an interrupt into errors of their own.
-        failure = KeyboardInterrupt() if interruptible.happened else caught
+        failure = KeyboardInterrupt() if interruptible.caught else caught
         if isinstance(failure, SystemExit | GeneratorExit):
             raise
         if state["debug"]:
             traceback.print_exc()
-        message, code = explain(failure)
-        click.echo(f"otreg: error: {message}", err=True)
+        message, code = explain(failure, came=interruptible.caught)
+        for line in message.splitlines():
+            click.echo(f"otreg: error: {line}", err=True)
     return code
 
 
-def explain(failure: BaseException) -> tuple[str, int]:
-    """One line about an exception, and the exit code for its kind."""
+def explain(failure: BaseException, *, came: signal.Signals | None = None) -> tuple[str, int]:
+    """What to say about an exception, and the exit code for its kind; came: the signal that caused an interrupt.
+
+    It is one line, but for settings, of which each wrong one has its own.
+    """
+    if isinstance(failure, SettingsError):
+        return "\n".join(map(_one_line, failure.problems)), failure.exit_code
     if isinstance(failure, OtregError):
         return _one_line(str(failure)), failure.exit_code
     if isinstance(failure, click.UsageError):
@@ -131,7 +150,7 @@ def explain(failure: BaseException) -> tuple[str, int]:
     if isinstance(failure, click.ClickException):
         return _one_line(failure.format_message()), USAGE
     if _is_interrupt(failure):
-        return "interrupted", INTERRUPTED
+        return word(came or signal.SIGINT), exit_code(came or signal.SIGINT)
     if _is_out_of_memory(failure):
         return "not enough memory; use fewer points (--sampling 10000) or a coarser --blur", RESOURCES
     if isinstance(failure, OSError) and failure.strerror:

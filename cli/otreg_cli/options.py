@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
 import click
 
+from otreg_cli.completion import complete_format, complete_output_format, completer
+
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
@@ -58,11 +60,23 @@ def settings_options(schema: type[BaseModel]) -> Callable[[Command], Command]:
                 name,
                 type=click.Choice(words) if words else str,
                 metavar=None if words else field.title or "TEXT",
+                shell_complete=completer(field),
                 help=f"{field.description}{default}",
             )(command)
         return command
 
     return decorate
+
+
+def config_option(command: Command) -> Command:
+    """Adds --config, passed as ``config_file``."""
+    return click.option(
+        "--config",
+        "config_file",
+        type=PATH,
+        metavar="FILE",
+        help="Take settings from this YAML file, by their names; flags win over it, it wins over OTREG_* variables.",
+    )(command)
 
 
 def given(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,7 +87,12 @@ def given(settings: Mapping[str, Any]) -> dict[str, Any]:
 def reading_options(command: Command) -> Command:
     """Adds --format, --drop-invalid and --max-points, passed together as ``reading``, the arguments of jobs.Reading."""
 
-    @click.option("--format", metavar="NAME", help="Format of the input files, where their names do not tell.")
+    @click.option(
+        "--format",
+        metavar="NAME",
+        shell_complete=complete_format,
+        help="Format of the input files, where their names do not tell.",
+    )
     @click.option("--drop-invalid", is_flag=True, help="Leave out points that are not finite, with their cells.")
     @click.option(
         "--max-points",
@@ -88,6 +107,16 @@ def reading_options(command: Command) -> Command:
         return command(reading={"format": format, "drop_invalid": drop_invalid, "max_points": max_points}, **others)
 
     return cast("Command", with_reading)
+
+
+def to_option(command: Command) -> Command:
+    """Adds --to."""
+    return click.option(
+        "--to",
+        metavar="NAME",
+        shell_complete=complete_output_format,
+        help="Format of the output, where its name does not tell.",
+    )(command)
 
 
 def debug_option(command: Command) -> Command:

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -37,6 +37,21 @@ def input_file(path: Path) -> Iterator[Path]:
             raise type(error)(str(error).replace(str(spooled), "-")) from error
 
 
+@contextmanager
+def input_files(*paths: Path) -> Iterator[tuple[tuple[Path, ...], Path | None]]:
+    """The paths, one of which may be ``-`` and becomes a file with what standard input holds; and that file, if any."""
+    if paths.count(DASH) > 1:
+        raise click.UsageError("standard input (-) can be one of the inputs only; save the others to files.")
+    with ExitStack() as stack:
+        found = tuple(stack.enter_context(input_file(path)) for path in paths)
+        yield found, next((file for file, path in zip(found, paths, strict=True) if path == DASH), None)
+
+
+def stem(path: Path) -> str:
+    """The name of a file without its extension, for names of results."""
+    return "stdin" if path == DASH else path.stem
+
+
 def as_asked(sentences: Iterable[str], *files: tuple[Path, Path]) -> list[str]:
     """The sentences with the names that the user gave; files: the path that was used, then the one that was given."""
     found = list(sentences)
@@ -46,9 +61,15 @@ def as_asked(sentences: Iterable[str], *files: tuple[Path, Path]) -> list[str]:
     return found
 
 
-def written_format(path: Path, to: str | None, read_format: str | None) -> str | None:
+def written_format(path: Path | None, to: str | None, read_format: str | None) -> str | None:
     """The format to write that was asked for, None for that of the extension; a pipe gets out what it put in."""
     return read_format if to is None and path == DASH else to
+
+
+def refuse_mixed_output(path: Path | None, *, as_json: bool) -> None:
+    """Raises a usage error where a shape and a JSON object would both go to standard output."""
+    if path == DASH and as_json:
+        raise click.UsageError("--json and a shape cannot both go to standard output; give one of them a file.")
 
 
 @contextmanager
@@ -68,3 +89,13 @@ def output_file(path: Path, to: str | None) -> Iterator[Path]:
         with spooled.open("rb") as file:
             shutil.copyfileobj(file, sys.stdout.buffer, CHUNK)
         sys.stdout.buffer.flush()
+
+
+@contextmanager
+def maybe_output_file(path: Path | None, to: str | None) -> Iterator[Path | None]:
+    """As ``output_file``, or None where there is no path."""
+    if path is None:
+        yield None
+        return
+    with output_file(path, to) as file:
+        yield file

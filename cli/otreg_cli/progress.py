@@ -1,41 +1,60 @@
-"""What a registration is doing, on stderr: one live line on a terminal, plain lines where somebody asks for them."""
+"""What a registration is doing, on stderr: one live line on a terminal, or a line per step where somebody asks for it."""
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
+import click
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from otreg.registration import Step
+if TYPE_CHECKING:
+    from otreg.registration import Step
+    from otreg_cli.progress_option import ProgressMode
+
+    Show = Callable[[Step], None]
+
+
+def stderr_console() -> Console:
+    """Where progress is shown; rich honours NO_COLOR and TERM=dumb."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def json_line(record: Mapping[str, Any]) -> None:
+    """One JSON object on one line of stderr."""
+    click.echo(json.dumps(record, allow_nan=False), err=True)
 
 
 @contextmanager
-def progress(*, live: bool, lines: bool) -> Iterator[Callable[[Step], None] | None]:
+def progress(mode: ProgressMode) -> Iterator[Show | None]:
     """A callback for every step; None when there is nothing to show.
 
-    live: one line that changes, if stderr is a terminal that can do so (rich honours NO_COLOR and TERM=dumb).
-    lines: one plain line per step, terminal or not.
+    auto: one line that changes, if stderr is a terminal that can do so. plain: one line per step, terminal or not.
+    json: one object of the kind "otreg.step/1" per step. none: nothing.
     """
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    live = live and console.is_interactive
-    if not (live or lines):
-        yield None
-        return
     started = time.monotonic()
-    with Live(Text("reading"), console=console, transient=True, auto_refresh=False) if live else _nothing() as line:
+    console = stderr_console()
+    if mode == "plain":
+        yield lambda step: console.print(Text(describe(step, elapsed=time.monotonic() - started)))
+    elif mode == "json":
+        from otreg.jobs.plain import plain
 
-        def show(step: Step) -> None:
-            text = describe(step, elapsed=time.monotonic() - started)
-            if lines:
-                console.print(Text(text))
-            if line is not None:
+        yield lambda step: json_line({"schema": "otreg.step/1", **plain(step)})
+    elif mode == "auto" and console.is_interactive:
+        with Live(Text("reading"), console=console, transient=True, auto_refresh=False) as line:
+
+            def show(step: Step) -> None:
+                text = describe(step, elapsed=time.monotonic() - started)
                 line.update(Text(text, style="cyan", no_wrap=True, overflow="ellipsis"), refresh=True)
 
-        yield show
+            yield show
+    else:
+        yield None
 
 
 def describe(step: Step, *, elapsed: float) -> str:
@@ -48,16 +67,12 @@ def describe(step: Step, *, elapsed: float) -> str:
         f"moved {step.move:.3%}",
     ]
     if 0 < step.fraction <= 1:
-        parts.append(f"{_duration(elapsed * (1 - step.fraction) / step.fraction)} left")
+        parts.append(f"{duration(elapsed * (1 - step.fraction) / step.fraction)} left")
     return "  ".join(parts)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours, as short as a person would say it."""
     if seconds < 99.5:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5970 else f"{seconds / 3600:.1f} h"
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield None

@@ -7,18 +7,21 @@ from typing import Any
 
 import click
 
-from otreg.config import RegisterConfig, load_settings
+from otreg.config import RegisterConfig
 from otreg_cli.options import (
     PATH,
+    config_option,
     debug_option,
-    flag,
-    given,
     json_option,
     overwrite_option,
     reading_options,
     settings_options,
     strict_option,
+    to_option,
 )
+from otreg_cli.pipes import DASH, input_files, maybe_output_file, refuse_mixed_output, stem, written_format
+from otreg_cli.progress_option import ProgressMode, chosen_progress, progress_option
+from otreg_cli.settings import resolved_settings, save_settings
 
 
 @click.command("register")
@@ -32,12 +35,24 @@ from otreg_cli.options import (
     metavar="DIR",
     help="Write all results to DIR.  [default: SOURCE_to_TARGET/ here; nothing but FILE with -o alone]",
 )
+@to_option
+@click.option(
+    "--landmarks",
+    nargs=2,
+    type=PATH,
+    metavar="FILE FILE",
+    help="Points of SOURCE and their partners on TARGET (.csv, .mrk.json, .fcsv, ...), joined by name, or by order "
+    "where one of the files has no names. Enough of them also say where to start.",
+)
+@config_option
+@click.option(
+    "--save-config", type=PATH, metavar="FILE", help="Write the settings of this run to FILE, for --config to read."
+)
 @settings_options(RegisterConfig)
 @overwrite_option
 @json_option
 @strict_option
-@click.option("-q", "--quiet", is_flag=True, help="Print errors only.")
-@click.option("-v", "--verbose", is_flag=True, help="Print one line per step on stderr.")
+@progress_option
 @reading_options
 @debug_option
 def command(
@@ -46,9 +61,14 @@ def command(
     target: Path,
     output: Path | None,
     output_dir: Path | None,
+    to: str | None,
+    landmarks: tuple[Path, Path] | None,
+    config_file: Path | None,
+    save_config: Path | None,
     overwrite: bool,
     as_json: bool,
     strict: bool,
+    progress: ProgressMode | None,
     quiet: bool,
     verbose: bool,
     reading: dict[str, Any],
@@ -57,27 +77,55 @@ def command(
     """Move the shape of the file SOURCE onto that of TARGET.
 
     Writes the moved shape, the transform, the fields of the last transport and a report. The transform goes from source
-    to target; shares like 1% are of the target's diagonal, other lengths are in the unit of the files.
+    to target; shares like 1% are of the target's diagonal, other lengths are in the unit of the files. A "-" stands for
+    standard input, or, as FILE, for standard output, which gets the format --to or --format; all else is then on stderr.
     """
-    config = load_settings(RegisterConfig, given(settings), name=flag)
+    refuse_mixed_output(output, as_json=as_json)
+    resolved = resolved_settings(RegisterConfig, settings, config_file)
 
     from otreg.errors import NotConvergedError
     from otreg.jobs import Outputs, Reading, register_files
-    from otreg_cli.output import divergence_rows, print_json, print_rows, print_warnings
-    from otreg_cli.progress import progress
+    from otreg.jobs.outputs import check_outputs
+    from otreg_cli.output import divergence_rows, file_rows, landmark_row, print_json, print_rows, print_warnings
+    from otreg_cli.progress import progress as shown_progress
 
+    if save_config is not None:
+        check_outputs([save_config], inputs=[source, target], overwrite=overwrite)
     if output is None and output_dir is None:
-        output_dir = Path(f"{source.stem}_to_{target.stem}")
-    outputs = Outputs(directory=output_dir, shape=output, overwrite=overwrite)
-    with progress(live=not quiet, lines=verbose and not quiet) as on_step:
-        report = register_files(source, target, config, outputs, on_step=on_step, reading=Reading(**reading))
+        output_dir = Path(f"{stem(source)}_to_{stem(target)}")
+    to = written_format(output, to, reading["format"])
+    with (
+        maybe_output_file(output, to) as shape_file,
+        input_files(source, target) as ((source_file, target_file), piped),
+        shown_progress(chosen_progress(progress, verbose=verbose, quiet=quiet)) as on_step,
+    ):
+        report = register_files(
+            source_file,
+            target_file,
+            resolved.config,
+            Outputs(
+                directory=output_dir,
+                shape=shape_file,
+                overwrite=overwrite,
+                shape_format=to,
+                piped=output == DASH,
+            ),
+            landmarks=landmarks,
+            on_step=on_step,
+            reading=Reading(**reading, piped=piped),
+        )
 
+    if save_config is not None:
+        save_settings(resolved.config, save_config, run=f"register {source} {target}", overwrite=overwrite)
     if not quiet:
-        print_warnings(report.warnings)
+        print_warnings([*resolved.warnings, *report.warnings])
     if as_json:
         print_json(report.record)
     elif not quiet:
-        files = [(role, str(path)) for role, path in report.files.items()]
-        print_rows([*files, *divergence_rows(report.divergence), ("status", report.status)])
+        rows = [*file_rows(report.record["outputs"]), *divergence_rows(report.divergence)]
+        if report.landmarks is not None:
+            rows.append(landmark_row(report.landmarks))
+        rows.append(("status", report.status))
+        print_rows(rows, err=output == DASH)
     if strict and not report.converged:
         raise NotConvergedError(f"did not converge: {report.status}")

@@ -6,10 +6,10 @@ from otreg.jobs import WrittenTransform
 from otreg_cli.output import print_json, print_rows
 
 
-def report_transform(written: WrittenTransform, *, as_json: bool) -> None:
+def report_transform(written: WrittenTransform, *, command: str, as_json: bool) -> None:
     """The file, whether it is one matrix, and the residual of inverses found by iteration."""
     if as_json:
-        print_json({"output": str(written.path), "linear": written.linear, "residual": written.residual})
+        print_json({"schema": f"otreg.{command}/1", "output": str(written.path), "linear": written.linear, "residual": written.residual})
         return
     rows = [("transform", str(written.path))]
     if written.residual is not None:

@@ -77,8 +77,7 @@ def apply_transform(
     ArgumentError for a matrix without inverse; NotConvergedError where the inverse of a spline is not found.
     """
     check_outputs([out_path], inputs=[transform_path, shape_path], overwrite=overwrite)
-    if to is None:
-        check_writable_format(out_path)
+    check_writable_format(out_path, to)
     stated = stated_space(frame)
     transform = read_transform(transform_path)
     if inverse:

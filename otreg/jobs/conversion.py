@@ -33,20 +33,20 @@ def extension_for(shape: Shape, path: Path) -> tuple[str, str | None]:
         extension = first
     except OutputFileError:  # the caller's own check says what is wrong with the second one, if anything
         pass
-    return extension, f"{path}: format {info.name} can only be read; the moved shape is written as {extension[1:]}"
+    return extension, f"{shape.path or path}: format {info.name} can only be read; the moved shape is written as {extension[1:]}"
 
 
-def check_conversion(shape: Shape, path: Path) -> None:
+def check_conversion(shape: Shape, path: Path, format: str | None = None) -> None:
     """Raises OutputFileError now that writing the moved shape to ``path`` would raise after all the work.
 
-    shape: the source, about where it will be moved to.
+    shape: the source, about where it will be moved to; format: to write, None for that of the path's extension.
     """
-    info = format_for(path)
+    info = format_for(path, format)
     if info is not None and info.name == shape.format and shape.native is not None and not info.only_single:
         return  # its own file with new coordinates: nothing can be lost
     with tempfile.TemporaryDirectory() as folder:
         try:
-            write_shape(shape, Path(folder) / path.name)
+            write_shape(shape, Path(folder) / path.name, format=format)
         except OutputFileError as error:
             # The name in the message is that of the trial; the user knows the other one.
             raise OutputFileError(str(error).replace(str(Path(folder) / path.name), str(path))) from error

@@ -40,8 +40,7 @@ def convert_file(
     that can; InputFileError, FormatError or InputError about the source; ArgumentError when ``frame`` contradicts it.
     """
     check_outputs([out_path], inputs=[source], overwrite=overwrite)
-    if to is None:
-        check_writable_format(out_path)
+    check_writable_format(out_path, to)
     stated = stated_space(frame)
     shape = reading.shape(source)
     if stated and shape.space not in ("", stated):

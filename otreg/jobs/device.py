@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numba
 import torch
 
 from otreg.errors import ResourceError
@@ -14,3 +17,16 @@ def device_named(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ResourceError("device 'cuda' was asked for, but PyTorch finds none. Use cpu, or install a CUDA build")
     return torch.device(name)
+
+
+def computed_on(device: torch.device, reduction: str) -> dict[str, Any]:
+    """Where an answer was computed, in pure JSON types, whatever was asked for.
+
+    device: that of the measures; reduction: the name of what did the sums.
+    """
+    return {
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else None,
+        "reduction": reduction,
+        "threads": int(numba.get_num_threads()),
+    }

@@ -8,6 +8,7 @@ from time import perf_counter
 from typing import Any
 
 from otreg.config import DistanceConfig
+from otreg.jobs.device import computed_on
 from otreg.jobs.divergence import Divergence
 from otreg.jobs.pair import measure_pair, read_pair, thread_limit
 from otreg.jobs.provenance import input_record, machine, versions
@@ -38,16 +39,19 @@ def distance_files(
         common_space(source_shape, target_shape)
         pair = measure_pair(source_shape, target_shape, config)
         transport = solver(config, pair.frame)(pair.source_measure, pair.target_measure)
+        where = computed_on(pair.source_measure.points.device, transport.reduction)
+    warnings = warnings_of(source_shape, target_shape)
     divergence = Divergence.of(transport, pair.frame)
     record = {
-        "format": "otreg-distance",
-        "version": 1,
+        "schema": "otreg.distance/1",
         "inputs": {"source": input_record(source, source_shape), "target": input_record(target, target_shape)},
         "settings": config.model_dump(mode="json"),
-        "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale},
+        "computed_on": where,
+        "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale, "unit": "file units"},
         "divergence": divergence.to_dict(),
+        "warnings": warnings,
         "seconds": perf_counter() - started,
         "versions": versions(),
         "platform": machine(),
     }
-    return DistanceReport(divergence, record, tuple(warnings_of(source_shape, target_shape)))
+    return DistanceReport(divergence, record, tuple(warnings))

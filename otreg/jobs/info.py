@@ -18,7 +18,8 @@ def describe_file(path: Path, *, reading: Reading = Reading()) -> dict[str, Any]
     shape = reading.shape(path)
     description = describe(shape)
     return {
-        "path": str(path),
+        "schema": "otreg.info/1",
+        "path": str(shape.path or path),
         "format": shape.format,
         **description,
         "comments": list(shape.comments),

@@ -17,7 +17,7 @@ import torch
 from otreg.config import MapConfig
 from otreg.errors import ArgumentError, InputError
 from otreg.jobs.conversion import check_conversion
-from otreg.jobs.device import device_named
+from otreg.jobs.device import computed_on, device_named
 from otreg.jobs.divergence import Divergence
 from otreg.jobs.grid import RegularGrid
 from otreg.jobs.map_outputs import MapOutputs
@@ -97,6 +97,7 @@ def map_files(
         sinkhorn = solver(config, pair.frame, exact_map=True)
         transport, maps = _maps(sinkhorn, pair, places)
         divergence = Divergence.of(transport, pair.frame)
+        where = computed_on(pair.source_measure.points.device, transport.reduction)
         mapped = perf_counter()
         outputs.write(
             {role: _with_fields(places[role], found, pair.frame, transport.p) for role, found in maps.items()}
@@ -105,11 +106,11 @@ def map_files(
     warnings = warnings_of(*shapes.values())
     counts = {role: len(place.points) for role, place in places.items()}
     record = {
-        "format": "otreg-map",
-        "version": 1,
+        "schema": "otreg.map/1",
         "inputs": {role: input_record(path, shapes[role]) for role, path in inputs.items()},
-        "outputs": {role: str(path) for role, path in files.items()},
+        "outputs": {role: "-" if outputs.piped else str(path) for role, path in files.items()},
         "settings": config.model_dump(mode="json"),
+        "computed_on": where,
         "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale, "unit": "file units"},
         "points": counts,
         "grid": None if grid is None else plain(grid),

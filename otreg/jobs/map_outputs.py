@@ -27,12 +27,14 @@ class MapOutputs:
     ``target_``; else into a second file beside it, FILE_target.
     format: "vtu", "ply" or "npz"; None for the one that the extension of ``file`` names.
     overwrite: whether existing files may be replaced.
+    piped: ``file`` stands for standard output, which results call "-" and which is one file.
     """
 
     file: Path
     both: bool = False
     format: str | None = None
     overwrite: bool = False
+    piped: bool = False
 
     def __post_init__(self) -> None:
         extension = self.file.suffix if self.format is None else f".{self.format}"
@@ -40,6 +42,10 @@ class MapOutputs:
             asked = f"'{extension}'" if self.format is None else f"the format '{self.format}'"
             raise ArgumentError(
                 f"{self.file}: a map is written as {', '.join(FIELD_FORMATS)}; got {asked}. Choose one of these"
+            )
+        if self.piped and len(self.files()) > 1:
+            raise ArgumentError(
+                f"{self.file}: standard output must be one file; got both directions as {self.layout}. Choose npz"
             )
 
     @property

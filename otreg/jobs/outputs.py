@@ -21,17 +21,26 @@ class Outputs:
 
     directory: folder that receives every file: the moved shape, the transform, the fields and the report.
     shape: file that receives the moved shape (instead of ``registered.*`` in the folder).
+    shape_format: name of that file's format; None for the one that its extension names.
     overwrite: whether existing files may be replaced.
+    piped: that file stands for standard output, which results call "-".
     Without a directory only the shape is written; one of the two must be given.
     """
 
     directory: Path | None = None
     shape: Path | None = None
     overwrite: bool = False
+    shape_format: str | None = None
+    piped: bool = False
 
     def __post_init__(self) -> None:
         if self.directory is None and self.shape is None:
             raise ArgumentError("outputs need a directory or a shape file; got neither")
+        if self.shape is None and self.shape_format is not None:
+            raise ArgumentError(
+                f"a format must be that of a shape file; got '{self.shape_format}' without one. Name the file, or omit "
+                "the format: in a directory the shape keeps its own"
+            )
 
     def files(self, extension: str, *, linear: bool) -> dict[str, Path]:
         """The files of a job by role: shape, transform, matrix (linear models only), fields, report.
@@ -69,9 +78,12 @@ def check_outputs(files: Iterable[Path], *, inputs: Iterable[Path], overwrite: b
         _check_parent(path)
 
 
-def check_writable_format(path: Path) -> None:
-    """Raises OutputFileError when no format that otreg writes has the extension of ``path``."""
-    info = format_for(path)
+def check_writable_format(path: Path, format: str | None = None) -> None:
+    """Raises OutputFileError when otreg cannot write the format of that name or, without one, of the path's extension.
+
+    Raises FormatError for a name that is unknown.
+    """
+    info = format_for(path, format)
     if info is not None and info.can_write:
         return
     found = f"'{path.suffix}'" if path.suffix else "no extension"

@@ -15,9 +15,9 @@ PACKAGES = ("torch", "numpy", "scipy", "numba")
 
 
 def input_record(path: Path, shape: Shape) -> dict[str, Any]:
-    """Which file was read, in pure JSON types: path, hash of its bytes, format, counts, what was odd about it."""
+    """Which file was read, in pure JSON types: name, hash of its bytes, format, counts, what was odd about it."""
     return {
-        "path": str(path),
+        "path": str(shape.path or path),
         "sha256": file_hash(path),
         "format": shape.format,
         "dimension": shape.dimension,

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from otreg.io import read_shape
 from otreg.shapes import Shape
 
+# What standard input and output are called, as in other tools.
+DASH = Path("-")
+
 
 @dataclass(frozen=True)
 class Reading:
     """What to assume of the files. format: name of their format, None to look; drop_invalid: leave points that are not
-    finite out instead of refusing the file; max_points: files that claim more are refused."""
+    finite out instead of refusing the file; max_points: files that claim more are refused; piped: a file that stands
+    for standard input, which results call "-"."""
 
     format: str | None = None
     drop_invalid: bool = False
     max_points: int = 200_000_000
+    piped: Path | None = None
 
     def shape(self, path: Path) -> Shape:
         """The shape of a file. Raises InputFileError, FormatError, InputError or ResourceError."""
-        return read_shape(path, format=self.format, drop_invalid=self.drop_invalid, max_points=self.max_points)
+        shape = read_shape(path, format=self.format, drop_invalid=self.drop_invalid, max_points=self.max_points)
+        return replace(shape, path=DASH) if path == self.piped else shape
 
 
 def warnings_of(*shapes: Shape) -> list[str]:

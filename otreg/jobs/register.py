@@ -15,12 +15,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from otreg.config import INIT_WORDS, Length, RegisterConfig
+from otreg.config import INIT_WORDS, SPLINES, Length, RegisterConfig
 from otreg.io import write_fields, write_json, write_matrix, write_shape
 from otreg.jobs.apply import moved_shape
 from otreg.jobs.conversion import check_conversion, extension_for
-from otreg.jobs.device import device_named
+from otreg.jobs.device import computed_on, device_named
 from otreg.jobs.divergence import Divergence
+from otreg.jobs.landmarks import LandmarkDistances, read_landmarks
 from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
 from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
 from otreg.jobs.plain import plain
@@ -30,6 +31,7 @@ from otreg.jobs.spaces import common_space
 from otreg.jobs.start import read_start, start_model
 from otreg.models.transform import Transform
 from otreg.registration import Init, Registration, RegistrationSettings, Step, register
+from otreg.registration.turning import moved_features
 from otreg.shapes import Shape
 
 
@@ -40,6 +42,7 @@ class JobReport:
     files: path by role (shape, transform, matrix, fields, report).
     divergence: how far the moved shape still is from the target.
     converged, status: of the registration; warnings: sentences.
+    landmarks: how far they are from their partners, None where there were none.
     record: the content of report.json, in pure JSON types.
     """
 
@@ -49,6 +52,7 @@ class JobReport:
     status: str
     warnings: tuple[str, ...]
     record: dict[str, Any]
+    landmarks: LandmarkDistances | None = None
 
 
 def register_files(
@@ -57,11 +61,14 @@ def register_files(
     config: RegisterConfig,
     outputs: Outputs,
     *,
+    landmarks: tuple[Path, Path] | None = None,
     reading: Reading = Reading(),
     on_step: Callable[[Step], None] | None = None,
 ) -> JobReport:
     """Registers the shape of ``source`` onto that of ``target`` and writes the moved shape, the map and a report.
 
+    landmarks: files with points of the source and their partners on the target, joined by name or by order; how much
+    they pull says ``config.landmark_weight``, and with init "auto" they are the start if they determine a pose.
     on_step: called after every step, with lengths in diagonals of the target.
     Raises OutputFileError before any work; InputFileError, FormatError or InputError about the files; ArgumentError
     about the settings. Not converging is a status of the report.
@@ -70,11 +77,12 @@ def register_files(
     device_named(config.device)
     start_file = None if config.init in INIT_WORDS else Path(config.init)
     given = None if start_file is None else read_start(start_file)
-    linear = config.models[-1] != "spline"
+    linear = config.models[-1] not in SPLINES
     files = outputs.files(source.suffix.lower(), linear=linear)
-    check_outputs(files.values(), inputs=[source, target], overwrite=outputs.overwrite)
+    inputs = [source, target, *(landmarks or ())]
+    check_outputs(files.values(), inputs=inputs, overwrite=outputs.overwrite)
     if outputs.shape is not None:
-        check_writable_format(outputs.shape)
+        check_writable_format(outputs.shape, outputs.shape_format)
     with thread_limit(config.threads):
         source_shape, target_shape = read_pair(source, target, reading)
         space = common_space(source_shape, target_shape)
@@ -84,11 +92,19 @@ def register_files(
             extension, warning = extension_for(source_shape, source)
             warnings += [] if warning is None else [warning]
             files = outputs.files(extension, linear=linear)
-            check_outputs(files.values(), inputs=[source, target], overwrite=outputs.overwrite)
-        check_conversion(_at(target_shape, source_shape), files["shape"])
+            check_outputs(files.values(), inputs=inputs, overwrite=outputs.overwrite)
+        check_conversion(_at(target_shape, source_shape), files["shape"], outputs.shape_format)
+        marks = None
+        if landmarks is not None:
+            marks = read_landmarks(landmarks, (source_shape, target_shape), space=space, reading=reading)
+            warnings += marks.warnings
         read = perf_counter()
         pair = measure_pair(source_shape, target_shape, config)
         settings = registration_settings(config, diagonal=pair.frame.scale)
+        in_frame = None
+        if marks is not None:
+            here, there = (torch.from_numpy(pair.frame.to_frame(points)) for points in (marks.source, marks.target))
+            in_frame = here, there
         start = None
         if start_file is not None and given is not None:
             start = start_model(
@@ -99,8 +115,14 @@ def register_files(
                 model=config.models[0],
                 device=pair.source_measure.points.device,
             )
-        registration = register(pair.source_measure, pair.target_measure, settings, start=start, on_step=on_step)
+        registration = register(
+            pair.source_measure, pair.target_measure, settings, start=start, landmarks=in_frame, on_step=on_step
+        )
         warnings += registration.search.warnings if registration.search is not None else ()
+        distances = None
+        if marks is not None and registration.landmarks is not None:
+            distances = LandmarkDistances.of(registration.landmarks, marks, pair.frame)
+            warnings += distances.warnings
         registered = perf_counter()
         transform = Transform(
             model=registration.model,
@@ -108,6 +130,7 @@ def register_files(
             provenance={
                 "source": input_record(source, source_shape),
                 "target": input_record(target, target_shape),
+                **({} if marks is None else marks.record),
                 "settings": config.model_dump(mode="json"),
                 "versions": versions(),
             },
@@ -115,18 +138,23 @@ def register_files(
         )
         moved = moved_shape(source_shape, transform)
         divergence = Divergence.of(registration.transport, pair.frame)
+        where = computed_on(pair.source_measure.points.device, registration.transport.reduction)
         _write_results(files, moved=moved, pair=pair, registration=registration, transform=transform, outputs=outputs)
     finished = perf_counter()
     record = {
-        "format": "otreg-report",
-        "version": 1,
-        "inputs": {key: transform.provenance[key] for key in ("source", "target")},
-        "outputs": {role: str(path) for role, path in files.items()},
+        "schema": "otreg.register/1",
+        "inputs": {
+            **{key: transform.provenance[key] for key in ("source", "target")},
+            **({} if marks is None else marks.record),
+        },
+        "outputs": {role: "-" if outputs.piped and path == outputs.shape else str(path) for role, path in files.items()},
         "settings": config.model_dump(mode="json"),
         "resolved": plain(settings),
+        "computed_on": where,
         "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale, "unit": "file units"},
         "search": plain(registration.search),
         "stages": [plain(stage) for stage in registration.stages],
+        "landmarks": None if distances is None else distances.to_dict(),
         "divergence": divergence.to_dict(),
         "converged": registration.converged,
         "status": registration.status,
@@ -149,6 +177,7 @@ def register_files(
         status=registration.status,
         warnings=tuple(warnings),
         record=record,
+        landmarks=distances,
     )
 
 
@@ -170,6 +199,8 @@ def registration_settings(config: RegisterConfig, *, diagonal: float) -> Registr
         stiffness=config.stiffness,
         control_points=config.control_points,
         init=cast("Init", config.init) if config.init in INIT_WORDS else "none",
+        landmark_weight=config.landmark_weight,
+        turning_features=config.features == "normals",
     )
 
 
@@ -188,7 +219,7 @@ def _write_results(
     outputs: Outputs,
 ) -> None:
     overwrite = outputs.overwrite
-    write_shape(moved, files["shape"], overwrite=overwrite)
+    write_shape(moved, files["shape"], format=outputs.shape_format, overwrite=overwrite)
     if "transform" in files:
         write_json(files["transform"], transform.to_dict(), overwrite=overwrite)
     matrix = transform.matrix()
@@ -215,8 +246,13 @@ def _fields(moved: Shape, *, pair: Pair, registration: Registration) -> dict[str
     a partner, 1 where the target is just as there as the source itself.
     """
     scale = pair.frame.scale
-    here = torch.as_tensor(pair.frame.to_frame(moved.points), device=pair.source_measure.points.device)
-    last = registration.transport.at(here)
+    device = pair.source_measure.points.device
+    here = torch.as_tensor(pair.frame.to_frame(moved.points), device=device)
+    features = None
+    if pair.features is not None:
+        before = torch.as_tensor(pair.frame.to_frame(pair.source.points), device=device)
+        features = moved_features(pair.features[0], registration.model, before, turning=pair.turning)
+    last = registration.transport.at(here, features)
     return {
         "brenier_displacement": _array(last.displacement) * scale,
         "registration_displacement": moved.points - pair.source.points,
