@@ -13,8 +13,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
 
 from otreg.config.kinds import (
+    FEATURES_SCHEMA,
+    LENGTH_OR_AUTO_SCHEMA,
     LENGTH_SCHEMA,
     OPTIONAL_TEXT_SCHEMA,
+    SHARE_SCHEMA,
     TEXT_SCHEMA,
     PathOrWord,
     counts_schema,
@@ -166,7 +169,10 @@ ReachField = Annotated[
 
 
 FeatureLengthField = Annotated[
-    Length | Literal["auto"], BeforeValidator(_feature_length), PlainSerializer(str, return_type=str)
+    Length | Literal["auto"],
+    BeforeValidator(_feature_length),
+    PlainSerializer(str, return_type=str),
+    LENGTH_OR_AUTO_SCHEMA,
 ]
 
 
@@ -205,9 +211,10 @@ class TransportConfig(BaseModel, ABC):
     weights: Annotated[str | None, BeforeValidator(_column), OPTIONAL_TEXT_SCHEMA] = Field(
         default=None,
         title="COLUMN",
+        examples=["area"],
         description="Point attribute to weigh the points with, instead of length, area or volume.",
     )
-    features: Annotated[str, BeforeValidator(_features)] = Field(
+    features: Annotated[str, BeforeValidator(_features), FEATURES_SCHEMA] = Field(
         default="none",
         title="none|normals|labels[:COLUMN]",
         description="What points must share besides their place: 'normals' keeps the sides of thin parts apart (of "
@@ -216,8 +223,8 @@ class TransportConfig(BaseModel, ABC):
     feature_length: FeatureLengthField = Field(
         default="auto",
         title="LENGTH|auto",
-        description="The displacement that costs as much as normals at a right angle, or as another label, written like "
-        "blur; 'auto' is five times the blur.",
+        description="The displacement that costs as much as normals at a right angle, or as another label, written "
+        "like blur; 'auto' is five times the blur.",
     )
 
     @field_validator("*", mode="before")
@@ -282,7 +289,7 @@ class RegisterConfig(TransportConfig):
     )
     control_points: int = Field(default=500, ge=1, title="COUNT", description="Control points of a spline, at most.")
 
-    landmark_weight: Annotated[float, BeforeValidator(_share)] = Field(
+    landmark_weight: Annotated[float, BeforeValidator(_share), SHARE_SCHEMA] = Field(
         default=0.1,
         gt=0,
         title="SHARE",
@@ -340,6 +347,7 @@ class MapConfig(ComparisonConfig):
         default=None,
         ge=2,
         title="COUNT",
+        examples=[64],
         description="Evaluate the map on a regular grid over the source's bounding box, with so many points along its "
         "longest side, instead of at the source's points.",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self, final
 
+import torch
 from torch import Tensor
 
 from otreg.models.linear import LinearModel, Moments
@@ -29,6 +30,14 @@ class Affine(LinearModel):
         d = self.dimension
         change = theta[: d * d].reshape(d, d)
         return replace(self, matrix=self.matrix + change, translation=self.translation + theta[d * d :])
+
+    @property
+    def coordinates(self) -> Tensor:
+        return torch.cat([self.matrix.flatten(), self.translation])
+
+    def with_coordinates(self, values: Tensor) -> Self:
+        d = self.dimension
+        return replace(self, matrix=values[: d * d].reshape(d, d), translation=values[d * d :])
 
     def _best_matrix(self, moments: Moments) -> Tensor:
         # Least squares for the change of M, in the directions where the source has extent; no other direction moves.

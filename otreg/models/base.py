@@ -75,16 +75,29 @@ class Model(ABC):
         Scaled so that a unit change of one parameter moves a shape of diagonal one by about one frame unit or less.
         """
 
+    @property
+    def coordinates(self) -> Tensor | None:
+        """(k,) numbers in which the map is affine, so that models can be mixed; None for poses, which have none.
+
+        ``with_coordinates`` of a mix of the coordinates of two models of one start is the same mix of their maps.
+        """
+        return None
+
+    def with_coordinates(self, values: Tensor) -> Self:
+        """The model with these ``coordinates``. Raises ArgumentError where it has none."""
+        raise ArgumentError(f"a {self.name} model has no coordinates to mix; fit it instead")
+
     @abstractmethod
     def penalty(self) -> Tensor:
         """What the model's bending costs, a scalar in squared frame units per unit mass; 0 for linear models."""
 
     @abstractmethod
-    def fit(self, points: Tensor, targets: Tensor, weights: Tensor) -> Self:
-        """The minimiser over the class of sum_i weights_i |phi(points_i) - targets_i|^2 / 2 + penalty.
+    def fit(self, points: Tensor, targets: Tensor, weights: Tensor, *, mass: float | None = None) -> Self:
+        """The minimiser over the class of sum_i weights_i |phi(points_i) - targets_i|^2 / 2 + mass * penalty.
 
-        points, targets: (n, d); weights: (n,), >= 0, of any sum: they are divided by it. What the data leave
-        undetermined (a planar cloud, a single point) stays as in this model; weights that are all zero return it.
+        points, targets: (n, d); weights: (n,), >= 0; mass: what the penalty is relative to, by default the sum of the
+        weights (less than it where some of the rows do not belong to the shape). What the data leave undetermined (a
+        planar cloud, a single point) stays as in this model; weights that are all zero return it.
         Raises ArgumentError on shapes that do not match and on values that are not finite. Not differentiable.
         """
 

@@ -3,7 +3,8 @@
 Kernels at neighbouring controls are nearly equal, so their weights w are a bad parametrisation: the matrix K_cc of
 kernels between controls has eigenvalues over many orders of magnitude. With K_cc = U S U^T and w = U S^(-1/2) z the
 squared norm w^T K_cc w becomes |z|^2, and least squares with a ridge on z is as well conditioned as the ridge is
-large, even where controls coincide (their null directions are dropped).
+large, even where controls coincide (their null directions are dropped). Of a conditional kernel only the weights
+that annihilate affine functions are used: those are left to the affine part of the spline.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from otreg.models.kernel import Widths, kernel_matrix, kernel_sum, kernel_sum_jacobian
+from otreg.models.kernel import Kernel, kernel_sum, kernel_sum_jacobian
 
 # Eigenvalues of K_cc below this fraction of the largest are dropped: w amplifies z by the root of its inverse, 1e5.
 SPECTRUM = 1e-10
+# Controls whose extent in a direction is below this share of their largest lie flat in it.
+RANK = 1e-9
 # Farthest-point sampling visits all candidates once per control; this many describe a shape well enough.
 MAX_CANDIDATES = 20_000
 
@@ -46,10 +49,10 @@ def farthest_points(points: Tensor, *, count: int, seed: int = 0) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class KernelBasis:
-    """Kernels at ``controls`` (k, d), sums of Gaussians of these ``widths``, in the units of the points they act on."""
+    """Kernels at ``controls`` (k, d), in the units of the points they act on."""
 
     controls: Tensor
-    widths: Widths
+    kernel: Kernel
 
     def __call__(self, points: Tensor, coefficients: Tensor) -> Tensor:
         """(n, d): sum_k w_k K(x, c_k) for coefficients w (k, d), differentiable in both."""
@@ -57,11 +60,11 @@ class KernelBasis:
         if last is not None and not torch.is_grad_enabled() and torch.equal(last[0], points):
             values, vectors = self._spectrum
             return last[1] @ ((vectors.T @ coefficients) * values.sqrt()[:, None])
-        return kernel_sum(points - self._centre, self._centred, coefficients, widths=self.widths)
+        return kernel_sum(points - self._centre, self._centred, coefficients, self.kernel)
 
     def jacobian(self, points: Tensor, coefficients: Tensor) -> Tensor:
         """(n, d, d) derivatives of ``__call__`` by the points."""
-        return kernel_sum_jacobian(points - self._centre, self._centred, coefficients, widths=self.widths)
+        return kernel_sum_jacobian(points - self._centre, self._centred, coefficients, self.kernel)
 
     @property
     def rank(self) -> int:
@@ -80,13 +83,13 @@ class KernelBasis:
         return ((vectors.T @ coefficients) * values.sqrt()[:, None]).square().sum()
 
     def features(self, points: Tensor) -> Tensor:
-        """(n, r) values of the whitened functions: features @ z = sum_k w_k K(x, c_k); every row's norm is <= 1.
+        """(n, r) values of the whitened functions: features @ z = sum_k w_k K(x, c_k); of Gaussians, rows of norm <= 1.
 
         The last answer is kept: a registration fits at the same points in every step.
         """
         last = self._last_features
         if last is None or not torch.equal(last[0], points):
-            values = kernel_sum(points - self._centre, self._centred, self.whitening, widths=self.widths)
+            values = kernel_sum(points - self._centre, self._centred, self.whitening, self.kernel)
             last = self.__dict__["_last_features"] = (points.clone(), values)
         return last[1]
 
@@ -106,7 +109,20 @@ class KernelBasis:
 
     @cached_property
     def _spectrum(self) -> tuple[Tensor, Tensor]:
-        """Kept eigenvalues (r,) and vectors (k, r) of K_cc."""
-        values, vectors = torch.linalg.eigh(kernel_matrix(self._centred, self._centred, self.widths))
-        kept = values > SPECTRUM * values[-1]
-        return values[kept], vectors[:, kept]
+        """Kept eigenvalues (r,) and vectors (k, r) of K_cc, on the weights that are allowed."""
+        matrix = self.kernel.values(self._centred, self._centred)
+        allowed = _annihilators(self._centred) if self.kernel.conditional else None
+        if allowed is not None:
+            matrix = allowed.T @ matrix @ allowed
+        values, vectors = torch.linalg.eigh(matrix)
+        kept = values > SPECTRUM * values[-1:]
+        values, vectors = values[kept], vectors[:, kept]
+        return values, vectors if allowed is None else allowed @ vectors
+
+
+def _annihilators(points: Tensor) -> Tensor:
+    """(k, k - rank) orthonormal columns w with sum_k w_k = 0 and sum_k w_k x_k = 0."""
+    size = points.abs().max().clamp_min(torch.finfo(points.dtype).tiny)
+    left, values, _ = torch.linalg.svd(torch.cat([torch.ones_like(points[:, :1]), points / size], 1))
+    rank = int((values > RANK * values[0]).sum())
+    return left[:, rank:]

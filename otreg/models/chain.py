@@ -16,10 +16,10 @@ import torch
 from otreg.errors import ArgumentError, FormatError, NotConvergedError
 from otreg.measures import Frame
 from otreg.models.affine import Affine
+from otreg.models.bending import BendingModel
 from otreg.models.fields import describe, require
 from otreg.models.linear import LinearModel
 from otreg.models.point_map import Array, Direction, PointMap, opposite, read_direction, read_space
-from otreg.models.spline import Spline
 from otreg.models.transform import FORMAT, VERSION, Transform
 from otreg.shapes import Space
 
@@ -53,11 +53,11 @@ class Step:
                 f"points: point {i} (counted from 0) is missed by {miss[i]:.3g} file units, more than {limit:.3g}; "
                 "the map folds there or does not reach it. Register with more stiffness, or the other way round"
             )
-        if isinstance(model, Spline):
+        if isinstance(model, BendingModel):
             self._refuse_folds(model, sources)
         return sources, float(miss.max(initial=0.0))
 
-    def _refuse_folds(self, model: Spline, sources: Array) -> None:
+    def _refuse_folds(self, model: BendingModel, sources: Array) -> None:
         """NotConvergedError where the spline turns space inside out, so that other points go to the same place."""
         side = np.sign(np.linalg.det(self.transform.jacobian(sources)))
         folded = side != np.sign(float(torch.linalg.det(model.affine.matrix)))
@@ -244,7 +244,7 @@ def preimage_residual(point_map: PointMap) -> float | None:
     residual: float | None = None
     for step in point_map.steps if isinstance(point_map, Chain) else ():
         model, frame = step.transform.model, step.transform.frame
-        if not (step.backwards and isinstance(model, Spline)):
+        if not (step.backwards and isinstance(model, BendingModel)):
             continue
         controls = frame.to_file(model.basis.controls.cpu().numpy())
         back, miss = step.moved(step.transform(controls))

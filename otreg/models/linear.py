@@ -99,7 +99,7 @@ class LinearModel(Model):
     def penalty(self) -> Tensor:
         return torch.zeros((), dtype=torch.float64, device=self.device)
 
-    def fit(self, points: Tensor, targets: Tensor, weights: Tensor) -> Self:
+    def fit(self, points: Tensor, targets: Tensor, weights: Tensor, *, mass: float | None = None) -> Self:
         with torch.no_grad():
             x, y = as_points(points, self.dimension), as_points(targets, self.dimension)
             moments = Moments.of(x, y, weights.to(torch.float64))

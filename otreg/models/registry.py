@@ -13,8 +13,9 @@ from otreg.models.fields import describe, require
 from otreg.models.rigid import Rigid
 from otreg.models.similarity import Similarity
 from otreg.models.spline import Spline
+from otreg.models.tps import ThinPlateSpline
 
-MODELS: dict[str, type[Model]] = {model.name: model for model in (Rigid, Similarity, Affine, Spline)}
+MODELS: dict[str, type[Model]] = {model.name: model for model in (Rigid, Similarity, Affine, Spline, ThinPlateSpline)}
 
 
 def start_model(name: str, points: Tensor, weights: Tensor, *, previous: Model | None = None, **settings: Any) -> Model:

@@ -1,59 +1,34 @@
-"""Splines: an affine map plus a smooth bend, a sum of kernels at control points on the source.
-
-phi(x) = A(x) + sum_k w_k K(x, c_k), with penalty stiffness / 2 * trace(w^T K_cc w), the squared norm of the bend in the
-kernel's space; the affine part is free. Regularised least squares in that space has a closed form (Wahba 1990, ch. 1),
-solved here in whitened coordinates z (see basis), in which the penalty is stiffness / 2 * |z|^2.
-"""
+"""Splines of Gaussians: bends from wide ones, about the size of the shape, down to a tenth of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, final
 
 import torch
 from torch import Tensor
 
 from otreg.errors import ArgumentError, FormatError
-from otreg.models.affine import Affine
-from otreg.models.base import Model, as_points
-from otreg.models.basis import KernelBasis, farthest_points
-from otreg.models.fields import read_positive, read_rows, read_vector, require
-from otreg.models.linear import Moments
+from otreg.models.base import Model
+from otreg.models.basis import KernelBasis
+from otreg.models.bending import DEFAULT_STIFFNESS, BendingModel
+from otreg.models.fields import read_vector
+from otreg.models.gaussians import Gaussians
 
 DEFAULT_WIDTHS = (0.4, 0.2, 0.1)
-# The normal equations carry 16 digits; a smaller ridge would be lost in their round-off.
-MIN_STIFFNESS = 1e-12
-# Feature values held at once in a fit: 4 M entries are 32 MB.
-FIT_ENTRIES = 2**22
 
 
 @final
 @dataclass(frozen=True, eq=False)
-class Spline(Model):
-    """phi(x) = affine(x) + sum_k w_k K(x, c_k).
+class Spline(BendingModel):
+    """An affine map plus a sum of Gaussians of several widths; see ``BendingModel`` for its parts.
 
-    affine: the linear part, unpenalised; basis: controls c_k and kernel K; coefficients: w, (k, d), frame units;
-    stiffness: weight of the penalty. Parameters: those of the affine part, then the change of z by rows (r * d).
+    The bend vanishes far from the control points, where the affine part alone is left.
     """
 
-    affine: Affine
-    basis: KernelBasis
-    coefficients: Tensor
-    stiffness: float = 1e-3
-
     name: ClassVar[str] = "spline"
-    generality: ClassVar[int] = 3
     settings: ClassVar[tuple[str, ...]] = ("control_points", "widths", "stiffness", "seed")
-
-    def __post_init__(self) -> None:
-        if not MIN_STIFFNESS <= self.stiffness < float("inf"):
-            raise ArgumentError(f"stiffness must be finite and at least {MIN_STIFFNESS:g}; got {self.stiffness}")
-
-    @property
-    def pivot(self) -> Tensor:  # type: ignore[override]
-        """(d,), the pivot of the affine part."""
-        return self.affine.pivot
 
     @classmethod
     def start(
@@ -64,155 +39,35 @@ class Spline(Model):
         previous: Model | None = None,
         control_points: int = 500,
         widths: Sequence[float] = DEFAULT_WIDTHS,
-        stiffness: float = 1e-3,
+        stiffness: float = DEFAULT_STIFFNESS,
         seed: int = 0,
     ) -> Self:
         """The spline without bend: identity, or the map of a ``previous`` linear model.
 
         control_points: how many, at most, chosen by farthest-point sampling among the points of positive weight.
         widths: of the kernel's Gaussians, in frame units after the previous model, so that the source's units are free.
-        stiffness: weight of the penalty, relative to squared frame units. seed: of the sampling on large sources.
+        stiffness: rms residual that a bend is worth, over its height. seed: of the sampling on large sources.
         Raises ArgumentError for settings out of range and for a previous spline (use ``with_stiffness`` on it instead).
         """
-        if control_points < 1:
-            raise ArgumentError(f"control_points must be at least 1; got {control_points}")
         if not widths or not all(0 < width < float("inf") for width in widths):
             raise ArgumentError(f"widths must be one or more positive lengths; got {tuple(widths)}")
-        if isinstance(previous, Spline):
-            raise ArgumentError(
-                "a spline model cannot start from a spline one; order them rigid, similarity, affine, spline, "
-                "or use with_stiffness on the previous one"
-            )
-        affine = Affine.start(points, weights, previous=previous)
-        points = points.detach().to(torch.float64)
-        used = points[weights > 0] if (weights > 0).any() else points
-        # Controls live in source coordinates; a previous model of scale s shows a source width of h as s h.
-        scale = float(affine.matrix.norm()) / affine.dimension**0.5 or 1.0
-        basis = KernelBasis(
-            controls=farthest_points(used, count=control_points, seed=seed),
-            widths=tuple(float(width) / scale for width in widths),
-        )
-        return cls(affine, basis, torch.zeros_like(basis.controls), float(stiffness))
-
-    def with_stiffness(self, stiffness: float) -> Self:
-        """The same map with another weight of the penalty, for the fits to come."""
-        return replace(self, stiffness=float(stiffness))
-
-    def __call__(self, points: Tensor) -> Tensor:
-        points = as_points(points, self.dimension)
-        return self.affine(points) + self.basis(points, self.coefficients)
+        controls = cls._controls(points, weights, count=control_points, seed=seed)
+        affine, scale = cls._start_affine(points, weights, previous)
+        basis = KernelBasis(controls, Gaussians(tuple(float(width) / scale for width in widths)))
+        return cls(affine, basis, torch.zeros_like(controls), float(stiffness))
 
     @property
-    def parameter_count(self) -> int:
-        return self.affine.parameter_count + self.basis.rank * self.dimension
-
-    def with_parameters(self, theta: Tensor) -> Self:
-        k = self.affine.parameter_count
-        change = self.basis.whitening @ theta[k:].reshape(-1, self.dimension)
-        return replace(self, affine=self.affine.with_parameters(theta[:k]), coefficients=self.coefficients + change)
-
-    def penalty(self) -> Tensor:
-        return self.stiffness / 2 * self.basis.norm_squared(self.coefficients)
-
-    def fit(self, points: Tensor, targets: Tensor, weights: Tensor) -> Self:
-        """The exact minimiser of the penalised least squares over bend and affine part together.
-
-        Takes (n, r) features in blocks of 32 MB; those of the last points are kept, so that a next fit at the same
-        points is cheaper. See ``Model.fit`` for the rest.
-        """
-        with torch.no_grad():
-            x, y = as_points(points, self.dimension), as_points(targets, self.dimension)
-            moments = Moments.of(x, y, weights.to(torch.float64))
-            if moments is None:
-                return self
-            z, change = self._solve(x, y - self.affine(x), moments)
-            shift = change[0] + (self.pivot - moments.mean_x) @ change[1:]
-            affine = replace(
-                self.affine, matrix=self.affine.matrix + change[1:].T, translation=self.affine.translation + shift
-            )
-            return replace(self, affine=affine, coefficients=self.basis.whitening @ z)
-
-    def _solve(self, points: Tensor, residual: Tensor, moments: Moments) -> tuple[Tensor, Tensor]:
-        """z (r, d) and the affine change (1 + d, d), in powers 1, x - mean, that best explain the residual (n, d)."""
-        # Affine functions orthonormal under the weights, over the directions in which the source has extent:
-        # together with whitened kernels the normal matrix then has eigenvalues between the stiffness and about 2.
-        whitener, r = moments.whitener(), self.basis.rank
-        size = r + 1 + whitener.shape[1]
-        normal, right = points.new_zeros(size, size), points.new_zeros(size, self.dimension)
-        for rows in self._fit_blocks(len(points)):
-            root = moments.weights[rows, None].sqrt()
-            linear = (points[rows] - moments.mean_x) @ whitener
-            block = torch.cat([self.basis.features(points[rows]), torch.ones_like(root), linear], 1).mul_(root)
-            normal.addmm_(block.T, block)
-            right.addmm_(block.T, residual[rows] * root)
-        normal.diagonal()[:r] += self.stiffness
-        solution = torch.cholesky_solve(right, torch.linalg.cholesky(normal))
-        return solution[:r], torch.cat([solution[r : r + 1], whitener @ solution[r + 1 :]])
-
-    def _fit_blocks(self, n: int) -> Iterator[slice]:
-        rows = max(1, FIT_ENTRIES // len(self.basis.controls))
-        return (slice(start, start + rows) for start in range(0, n, rows))
-
-    def linear(self) -> None:
-        return None
-
-    def jacobian(self, points: Tensor) -> Tensor:
-        points = as_points(points, self.dimension)
-        return self.affine.matrix + self.basis.jacobian(points, self.coefficients)
-
-    def inverse_points(self, points: Tensor, tolerance: float = 1e-9) -> tuple[Tensor, Tensor]:
-        """Newton's method with halved steps, from the inverse of the affine part. See ``Model.inverse_points``.
-
-        Where the spline folds or is not onto there may be no inverse: the second answer is then above ``tolerance``.
-        """
-        with torch.no_grad():
-            targets = as_points(points, self.dimension)
-            sources = (targets - self.affine.linear()[1]) @ torch.linalg.pinv(self.affine.matrix).T
-            distance = (self(sources) - targets).norm(dim=1)
-            active = (distance > tolerance).nonzero()[:, 0]
-            for _ in range(50):
-                if not len(active):
-                    break
-                before = distance[active]
-                self._newton_step(sources, distance, targets, active)
-                # A point that no longer gets closer, by a tenth of a percent, is left where it is.
-                going_on = (distance[active] > tolerance) & (distance[active] < 0.999 * before)
-                active = active[going_on]
-            return sources, distance
-
-    def _newton_step(self, sources: Tensor, distance: Tensor, targets: Tensor, active: Tensor) -> None:
-        """Move the ``active`` sources, in place, by the longest of ten halved Newton steps that brings them closer."""
-        x, miss = sources[active], self(sources[active]) - targets[active]
-        step = torch.linalg.solve_ex(self.jacobian(x), miss[:, :, None])[0][:, :, 0]  # not finite where singular
-        for _ in range(10):
-            trial = sources[active] - step
-            reached = (self(trial) - targets[active]).norm(dim=1)
-            closer = reached < distance[active]
-            sources[active[closer]], distance[active[closer]] = trial[closer], reached[closer]
-            active, step = active[~closer], step[~closer] / 2
-            if not len(active):
-                break
+    def widths(self) -> tuple[float, ...]:
+        """Of the Gaussians, in the units of the source."""
+        assert isinstance(self.basis.kernel, Gaussians)
+        return self.basis.kernel.widths
 
     def to_dict(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "affine": self.affine.to_dict(),
-            "widths": list(self.basis.widths),
-            "stiffness": self.stiffness,
-            "controls": self.basis.controls.tolist(),
-            "coefficients": self.coefficients.tolist(),
-        }
+        return {**self._fields(), "widths": list(self.widths)}
 
     @classmethod
     def from_dict(cls, data: Any) -> Self:
-        affine = Affine.from_dict(require(data, "affine"))
-        d = affine.dimension
         widths = tuple(read_vector(data, "widths"))
         if not widths or min(widths) <= 0:
             raise FormatError(f"'widths' must be one or more positive numbers; got {list(widths)}")
-        controls = read_rows(data, "controls", columns=d)
-        coefficients = read_rows(data, "coefficients", rows=len(controls), columns=d)
-        stiffness = read_positive(data, "stiffness")
-        if stiffness < MIN_STIFFNESS:
-            raise FormatError(f"'stiffness' must be at least {MIN_STIFFNESS:g}; got {stiffness}")
-        return cls(affine, KernelBasis(controls, widths), coefficients, stiffness)
+        return cls._of_fields(data, Gaussians(widths))

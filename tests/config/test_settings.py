@@ -41,7 +41,7 @@ def test_a_given_reach_is_used_as_it_is(word, reach):
         ({"reach": "-3%"}, ["--reach must be a positive length", "'-3%'"]),
         ({"models": "spline,rigid"}, ["from few to many degrees of freedom", "'spline,rigid'"]),
         ({"models": "rigid,rigid"}, ["each model once", "'rigid,rigid'"]),
-        ({"models": "rigid,bspline"}, ["known models (rigid, similarity, affine, spline)", "'bspline'"]),
+        ({"models": "rigid,bspline"}, ["known models (rigid, similarity, affine, spline, tps)", "'bspline'"]),
         ({"models": []}, ["each model once"]),
         ({"models": 5}, ["known models", "got 5"]),
         ({"optimizer": "bfgs"}, ["'gauss-newton', 'lbfgs' or 'adam'", "'bfgs'", "omit it for gauss-newton"]),

@@ -10,10 +10,14 @@ import torch
 
 from otreg.models import kernel
 from otreg.models.basis import KernelBasis, farthest_points
-from otreg.models.kernel import kernel_matrix, kernel_sum, kernel_sum_jacobian, slope_matrix
+from otreg.models.gaussians import Gaussians
+from otreg.models.kernel import kernel_sum, kernel_sum_jacobian
+from otreg.models.thin_plate import ThinPlate
 from tests.models.generators import random_shape
 
 WIDTHS = (0.4, 0.2, 0.1)
+GAUSSIANS = Gaussians(WIDTHS)
+KERNELS = pytest.mark.parametrize("kernel", [GAUSSIANS, ThinPlate(0.2)], ids=["gaussians", "thin plate"])
 
 
 def plain_kernel(points, controls):
@@ -32,15 +36,15 @@ def small_blocks(monkeypatch):
 def test_kernel_is_its_definition_and_one_at_zero():
     points, _ = random_shape(0, dimension=3)
     controls = points[:7]
-    assert (kernel_matrix(points, controls, WIDTHS) - plain_kernel(points, controls)).abs().max() < 1e-14
-    assert (kernel_matrix(points, points, WIDTHS).diagonal() - 1).abs().max() < 1e-13
+    assert (GAUSSIANS.values(points, controls) - plain_kernel(points, controls)).abs().max() < 1e-14
+    assert (GAUSSIANS.values(points, points).diagonal() - 1).abs().max() < 1e-13
 
 
 def test_slopes_are_the_derivative_of_the_kernel():
     points, _ = random_shape(0, dimension=3, n=6)
     controls = random_shape(1, dimension=3, n=4)[0]
     derivative = torch.autograd.functional.jacobian(lambda x: plain_kernel(x, controls).sum(0), points)
-    slopes = slope_matrix(points, controls, WIDTHS)
+    slopes = GAUSSIANS.slopes(points, controls)
     expected = -(slopes[:, :, None] * (points[:, None, :] - controls[None, :, :])).permute(1, 0, 2)
     assert (derivative - expected).abs().max() < 1e-13
 
@@ -52,7 +56,7 @@ def test_kernel_sum_over_many_blocks_has_the_gradients_of_the_plain_formula(colu
     controls = random_shape(1, dimension=3, n=6)[0]
     coefficients = random_shape(2, dimension=columns, n=6)[0]
     inputs = (points.requires_grad_(), coefficients.requires_grad_())
-    value, plain = kernel_sum(points, controls, coefficients, widths=WIDTHS), plain_kernel(points, controls)
+    value, plain = kernel_sum(points, controls, coefficients, GAUSSIANS), plain_kernel(points, controls)
     assert (value - plain @ coefficients).abs().max() < 1e-14
     probe = torch.linspace(-1, 1, value.numel(), dtype=torch.float64).reshape(value.shape)
     ours = torch.autograd.grad((probe * value).sum(), inputs)
@@ -66,7 +70,7 @@ def test_kernel_sum_over_many_blocks_has_the_gradients_of_the_plain_formula(colu
 def test_jacobian_over_many_blocks_is_autograds(dimension):
     points, _ = random_shape(0, dimension=dimension, n=9)
     controls, coefficients = (random_shape(seed, dimension=dimension, n=6)[0] for seed in (1, 2))
-    jacobian = kernel_sum_jacobian(points, controls, coefficients, widths=WIDTHS)
+    jacobian = kernel_sum_jacobian(points, controls, coefficients, GAUSSIANS)
     expected = torch.func.vmap(torch.func.jacrev(lambda x: (plain_kernel(x[None], controls) @ coefficients)[0]))(points)
     assert (jacobian - expected).abs().max() < 1e-12
 
@@ -74,14 +78,14 @@ def test_jacobian_over_many_blocks_is_autograds(dimension):
 def test_basis_keeps_its_digits_far_from_the_origin():
     points, _ = random_shape(0, dimension=3)
     coefficients = torch.ones(40, 3, dtype=torch.float64)
-    near, far = KernelBasis(points, WIDTHS), KernelBasis(points + 4096, WIDTHS)
+    near, far = KernelBasis(points, GAUSSIANS), KernelBasis(points + 4096, GAUSSIANS)
     # The coordinates themselves were rounded to 1e-12 by the shift.
     assert (far(points + 4096, coefficients) - near(points, coefficients)).abs().max() < 1e-9
 
 
 def test_whitened_features_reproduce_the_kernel_and_its_norm():
     points, _ = random_shape(0, dimension=3)
-    basis = KernelBasis(points[:15], WIDTHS)
+    basis = KernelBasis(points[:15], GAUSSIANS)
     z = random_shape(1, dimension=3, n=basis.rank)[0]
     coefficients = basis.whitening @ z
     assert (basis.features(points) @ z - basis(points, coefficients)).abs().max() < 1e-9
@@ -93,11 +97,11 @@ def test_whitened_features_reproduce_the_kernel_and_its_norm():
 
 def test_kept_features_follow_points_that_change_in_place():
     points, _ = random_shape(0, dimension=3)
-    basis = KernelBasis(points[:15].clone(), WIDTHS)
+    basis = KernelBasis(points[:15].clone(), GAUSSIANS)
     before = basis.features(points)
     assert basis.features(points.clone()) is before
     points += 0.1
-    fresh = KernelBasis(basis.controls, WIDTHS).features(points)
+    fresh = KernelBasis(basis.controls, GAUSSIANS).features(points)
     assert torch.equal(basis.features(points), fresh) and not torch.equal(fresh, before)
 
 
@@ -122,12 +126,13 @@ def test_farthest_points_of_many_depend_on_the_seed_only():
 
 MEMORY = """
 import resource, torch
+from otreg.models.gaussians import Gaussians
 from otreg.models.kernel import kernel_sum
 points = torch.rand(80_000, 3, dtype=torch.float64, requires_grad=True)
 controls, w = torch.rand(500, 3, dtype=torch.float64), torch.rand(500, 3, dtype=torch.float64, requires_grad=True)
-kernel_sum(points[:1000], controls, w, widths=(0.4, 0.2, 0.1)).sum().backward()
+kernel_sum(points[:1000], controls, w, Gaussians((0.4, 0.2, 0.1))).sum().backward()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-kernel_sum(points, controls, w, widths=(0.4, 0.2, 0.1)).sum().backward()
+kernel_sum(points, controls, w, Gaussians((0.4, 0.2, 0.1))).sum().backward()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 

@@ -311,7 +311,7 @@ RIGID = {"name": "rigid", "pivot": [0.0, 0.0], "matrix": [[1.0, 0.0], [0.0, 1.0]
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"name": "banana"}, "one of rigid, similarity, affine, spline; got 'banana'"),
+        ({"name": "banana"}, "one of rigid, similarity, affine, spline, tps; got 'banana'"),
         ({"name": 3}, "one of rigid"),
         ({"pivot": [0.0]}, "2 or 3 coordinates; got 1"),
         ({"pivot": "abc"}, "'pivot' must be a list of numbers; got 'abc'"),

@@ -1,0 +1,51 @@
+"""A sum of Gaussians of several widths as a kernel: what a spline is made of.
+
+K(x, c) = sum_j a_j exp(-|x - c|^2 / (2 s_j^2)) with K(x, x) = 1. Wide Gaussians carry large smooth bends, narrow ones
+the detail; weights a_j proportional to s_j^2 make a wide bend cheaper in the kernel's norm than many narrow ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+import torch
+from torch import Tensor
+
+from otreg.models.kernel import Kernel
+
+
+@final
+@dataclass(frozen=True)
+class Gaussians(Kernel):
+    """widths: standard deviations s_j, in the unit of the points."""
+
+    widths: tuple[float, ...]
+
+    conditional: ClassVar[bool] = False
+
+    @property
+    def amplitudes(self) -> list[float]:
+        """a_j, proportional to the squared widths, with sum one."""
+        squares = [(width / max(self.widths)) ** 2 for width in self.widths]
+        return [square / sum(squares) for square in squares]
+
+    def values(self, points: Tensor, controls: Tensor) -> Tensor:
+        return self._weighted(points, controls, self.amplitudes)
+
+    def slopes(self, points: Tensor, controls: Tensor) -> Tensor:
+        factors = [a / width**2 for a, width in zip(self.amplitudes, self.widths, strict=True)]
+        return self._weighted(points, controls, factors)
+
+    def _weighted(self, points: Tensor, controls: Tensor, factors: list[float]) -> Tensor:
+        """(n, k): sum_j factors_j exp(-|x - c|^2 / (2 s_j^2)), in three buffers."""
+        # -|x - c|^2 as one product of (n, d + 2) and (d + 2, k).
+        one, one_k = points.new_ones(len(points), 1), controls.new_ones(len(controls), 1)
+        left = torch.cat([2 * points, -points.square().sum(1, keepdim=True), -one], 1)
+        right = torch.cat([controls, one_k, controls.square().sum(1, keepdim=True)], 1)
+        closeness = left @ right.T
+        buffer, result = torch.empty_like(closeness), torch.zeros_like(closeness)
+        for factor, width in zip(factors, self.widths, strict=True):
+            torch.mul(closeness, 1 / (2 * width**2), out=buffer)
+            result.add_(buffer.exp_(), alpha=factor)
+        return result

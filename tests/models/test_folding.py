@@ -1,0 +1,85 @@
+"""Folds: volumes beside the affine part, and the faces that a map turns over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from otreg.models import Affine, Rigid, Spline
+from otreg.models.basis import KernelBasis
+from otreg.models.folding import flipped_faces, volume_changes
+from otreg.models.gaussians import Gaussians
+
+
+def pushed(push, *, matrix=None, dimension=3):
+    """Space pushed by one Gaussian of width 0.1, which folds from 0.1 exp(1/2) = 0.165 on, before or after a matrix."""
+    zero = torch.zeros(1, dimension, dtype=torch.float64)
+    affine = Affine.start(zero, torch.ones(1))
+    if matrix is not None:
+        affine = affine.with_map(torch.as_tensor(matrix), zero[0])
+    way = torch.zeros_like(zero)
+    way[0, 0] = push
+    return Spline(affine, KernelBasis(zero, Gaussians((0.1,))), way if matrix is None else way @ affine.matrix.T)
+
+
+def grid(dimension=3, count=21):
+    return torch.cartesian_prod(*[torch.linspace(-0.3, 0.3, count, dtype=torch.float64)] * dimension)
+
+
+def sheet(count=41):
+    """Vertices and triangles of a flat square, (count^2, 3)."""
+    points = torch.cat([grid(2, count), torch.zeros(count**2, 1, dtype=torch.float64)], 1)
+    corner = np.arange(count * (count - 1)).reshape(-1, count)[:, :-1].reshape(-1, 1)
+    triangles = np.concatenate([corner + np.array(steps) for steps in ([0, count, 1], [1, count, count + 1])])
+    return points, triangles
+
+
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("matrix", [None, 3.0, -1.0])
+def test_volumes_are_those_of_a_known_bump_whatever_the_affine_part(dimension, matrix):
+    matrix = None if matrix is None else np.diag([matrix] + [1.0] * (dimension - 1))
+    points = grid(dimension)
+    x = points[:, 0]
+    bump = torch.exp(-points.square().sum(1) / (2 * 0.1**2))
+    for push in (0.05, 0.2):
+        expected = 1 - push * x / 0.1**2 * bump
+        found = volume_changes(pushed(push, matrix=matrix, dimension=dimension), points)
+        assert (found - expected).abs().max() < 1e-12
+        assert bool((found <= 0).any()) == (push > 0.165)
+
+
+def test_linear_models_change_no_volume_beside_their_own():
+    points = grid(3, 3)
+    mirror = Affine.start(points, torch.ones(27)).with_map(torch.diag(torch.tensor([-2.0, 1, 1])).double(), points[0])
+    for model in (Rigid.start(points, torch.ones(27)), mirror):
+        assert torch.equal(volume_changes(model, points), torch.ones(27, dtype=torch.float64))
+
+
+def test_a_flat_affine_part_has_no_volume_to_compare_with():
+    assert volume_changes(pushed(0.1, matrix=np.diag([1.0, 1.0, 0.0])), grid(3, 3)).isnan().all()
+
+
+@pytest.mark.parametrize("matrix", [None, np.diag([-1.0, 1.0, 1.0])])
+def test_faces_flip_where_the_sheet_folds_and_nowhere_else(matrix):
+    points, triangles = sheet()
+    flips = []
+    for push in (0.0, 0.15, 0.25):
+        model = pushed(push, matrix=matrix)
+        after, jacobians = model(points).numpy(), model.jacobian(points).numpy()
+        mirrored = matrix is not None
+        flips.append(flipped_faces(triangles, points.numpy(), after, jacobians, mirrored=mirrored))
+    assert flips[:2] == [0, 0]
+    # Where the sheet runs backwards its normal points down: as many faces as centroids with a negative determinant.
+    centroids = points[torch.from_numpy(triangles)].mean(1)
+    backwards = int((volume_changes(pushed(0.25), centroids) < 0).sum())
+    assert flips[2] == pytest.approx(backwards, rel=0.2) and backwards > 20
+
+
+def test_a_face_that_turns_with_space_is_not_flipped_and_one_that_turns_alone_is():
+    points, triangles = sheet(5)
+    turn = torch.tensor([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]], dtype=torch.float64)
+    after = (points @ turn.T).numpy()
+    jacobians = {name: m.expand(25, 3, 3).numpy() for name, m in (("turn", turn), ("none", torch.eye(3).double()))}
+    assert flipped_faces(triangles, points.numpy(), after, jacobians["turn"]) == 0
+    assert flipped_faces(triangles, points.numpy(), after, jacobians["none"]) == len(triangles)
