@@ -1,7 +1,7 @@
 """What a batch is: which pairs, with which settings, into which folders, by how many workers.
 
-The keys of a batch file are the fields of :class:`BatchConfig`. Settings are those of a registration, once for all pairs
-and, where a pair has its own, on top of them; whoever runs the batch gets every written pair complete, as a
+The keys of a batch file are the fields of :class:`BatchConfig`. Settings are those of a registration, once for all
+pairs and, where a pair has its own, on top of them; whoever runs the batch gets every written pair complete, as a
 :class:`BatchPair`, and expands the globs.
 """
 
@@ -165,39 +165,50 @@ class BatchConfig(BaseModel):
     )
 
     all: Patterns = Field(
+        examples=["scans/*.ply"],
         default=(),
         title="PATTERN",
         description="Register every file of this pattern, or list of patterns, onto the file 'to'. ** is any folder.",
     )
-    to: FilePath | None = Field(default=None, title="FILE", description="The target of 'all'.")
+    to: FilePath | None = Field(
+        examples=["template.ply"], default=None, title="FILE", description="The target of 'all'."
+    )
     every: Patterns = Field(
-        default=(), title="PATTERN", description="Register every file of this pattern onto every other one."
+        examples=["heads/*.ply"],
+        default=(),
+        title="PATTERN",
+        description="Register every file of this pattern onto every other one.",
     )
     pairs: tuple[PairConfig, ...] = Field(
+        examples=[[{"source": "a.ply", "target": "b.ply", "settings": {"blur": "2%"}}]],
         default=(),
         title="LIST",
         description="Pairs one by one: source, target and, if wanted, name, settings, source_landmarks and "
         "target_landmarks.",
     )
     table: FilePath | None = Field(
+        examples=["pairs.csv"],
         default=None,
         title="FILE",
         description="CSV table of pairs: columns source, target and, if wanted, name, source_landmarks, "
         "target_landmarks and any setting; empty cells are not given.",
     )
     source_landmarks: Landmarks | None = Field(
+        examples=["landmarks/{source}.csv"],
         default=None,
         title="PATH",
-        description="Where the landmarks of a source are, for 'all' and 'every': a path with {source} and {target}, the "
-        "file names without folder and extension.",
+        description="Where the landmarks of a source are, for 'all' and 'every': a path with {source} and {target}, "
+        "the file names without folder and extension.",
     )
-    target_landmarks: Landmarks | None = Field(default=None, title="PATH", description="The same of a target.")
+    target_landmarks: Landmarks | None = Field(
+        examples=["landmarks/{target}.csv"], default=None, title="PATH", description="The same of a target."
+    )
     output_dir: FilePath = Field(default=Path("results"), title="DIR", description="Folder that receives all results.")
     output: Annotated[str, AfterValidator(_output)] = Field(
         default="{name}",
         title="TEXT",
-        description="Folder of a job in output_dir, with the fields {source}, {target}, {name} and {index}, which counts "
-        "from 1.",
+        description="Folder of a job in output_dir, with the fields {source}, {target}, {name} and {index}, which "
+        "counts from 1.",
     )
     workers: Auto = Field(default=None, ge=1, title="COUNT|auto", description="Jobs that run at the same time.")
     timeout: Seconds = Field(
@@ -211,6 +222,7 @@ class BatchConfig(BaseModel):
         description="Most memory that one worker may take, with its unit: 4 GB.",
     )
     format: str | None = Field(
+        examples=["ply"],
         default=None,
         min_length=1,
         title="NAME",
@@ -223,12 +235,13 @@ class BatchConfig(BaseModel):
         default=200_000_000, ge=2, title="COUNT", description="Refuse files that claim more points."
     )
     slurm: dict[str, str | int | float | bool] = Field(
+        examples=[{"partition": "compute", "time": 120}],
         default_factory=dict,
         title="OPTIONS",
         description="Options of the Slurm jobs, as submitit names them: partition, account, time, ...",
     )
     shards: int | None = Field(
-        default=None, ge=1, title="COUNT", description="Number of Slurm jobs that share the batch."
+        examples=[10], default=None, ge=1, title="COUNT", description="Number of Slurm jobs that share the batch."
     )
     settings: RegisterConfig = Field(
         default_factory=RegisterConfig, title="SETTINGS", description="Settings of all registrations."
@@ -261,8 +274,7 @@ class BatchConfig(BaseModel):
         """
         places = self._places or ("",) * len(self.pairs)
         pairs = tuple(
-            completed(pair, defaults=self.settings, where=where)
-            for pair, where in zip(self.pairs, places, strict=True)
+            completed(pair, defaults=self.settings, where=where) for pair, where in zip(self.pairs, places, strict=True)
         )
         return pairs if self.table is None else pairs + read_table(self.table, defaults=self.settings)
 

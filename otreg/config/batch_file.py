@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from otreg.config.parse import Problem, checked
 from otreg.config.paths import settings_beside
 from otreg.config.settings import RegisterConfig
 from otreg.config.settings_file import batch_hint, problem_line
-from otreg.config.yaml_tree import read_tree
+from otreg.config.table import read_table
+from otreg.config.yaml_tree import Tree, read_tree
 from otreg.errors import InputFileError, SettingsError
 
 
@@ -37,21 +38,36 @@ def load_batch(file: Path, *, environment: Mapping[str, str] | None = None) -> B
             problem = Problem(problem.keys, f"unknown setting; {batch_hint(str(problem.keys[0]))}", "unknown")
         lines.append(problem_line(tree, problem))
     said = [line for _, line in sorted(lines)]
-    if config is not None:
+    if config is None:
+        said += _problems_of_table(tree)
+    else:
         config = _beside(config, file.parent)
         settings, wrong = checked(RegisterConfig, {**below.values, **explicit(config.settings)})
         said += [f"{file}: settings: {problem.rule}" for problem in wrong if not problem.keys]
         places = tuple(f"{file}:{tree.place_of(('pairs', k))}" for k in range(len(config.pairs)))
         config = config.model_copy(update={"settings": settings or config.settings}).at_places(places)
-        try:
-            config.listed_pairs()
-        except SettingsError as error:
-            said += error.problems
-        except InputFileError as error:
-            said.append(problem_line(tree, Problem(("table",), str(error), "value"))[1])
+        said += _problems_of_pairs(tree, config.listed_pairs)
     if said or below.problems or config is None:
         raise SettingsError(*said, *below.problems)
     return config
+
+
+def _problems_of_table(tree: Tree) -> list[str]:
+    """What is wrong with the table of a batch that is wrong elsewhere too."""
+    table = tree.root.content.get("table")
+    if table is None or not isinstance(table.content, str):
+        return []
+    return _problems_of_pairs(tree, lambda: read_table(tree.file.parent / table.content, defaults=RegisterConfig()))
+
+
+def _problems_of_pairs(tree: Tree, read: Callable[[], object]) -> list[str]:
+    try:
+        read()
+    except SettingsError as error:
+        return list(error.problems)
+    except InputFileError as error:
+        return [problem_line(tree, Problem(("table",), str(error), "value"))[1]]
+    return []
 
 
 def _beside(config: BatchConfig, folder: Path) -> BatchConfig:

@@ -17,7 +17,12 @@ _POSITIVE = {"type": "number", "exclusiveMinimum": 0}
 _NONE = r"[nN][oO][nN][eE]"
 _SIDE = rf"\s*({_NUMBER}\s*%?|{_NONE})\s*"
 
+_AUTO = {"type": "string", "pattern": r"^\s*[aA][uU][tT][oO]\s*$"}
+
 LENGTH_SCHEMA: Final = WithJsonSchema({"anyOf": [_POSITIVE, _LENGTH_TEXT]})
+LENGTH_OR_AUTO_SCHEMA: Final = WithJsonSchema({"anyOf": [_POSITIVE, _LENGTH_TEXT, _AUTO]})
+SHARE_SCHEMA: Final = WithJsonSchema({"anyOf": [_POSITIVE, {"type": "string", "pattern": rf"^\s*{_NUMBER}\s*%?\s*$"}]})
+FEATURES_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": r"^\s*(none|normals|labels(:.*\S.*)?)\s*$"})
 
 
 def reach_schema(*, pairs: bool) -> WithJsonSchema:

@@ -92,9 +92,10 @@ def variable(setting: str) -> str:
 
 
 def environment_layer(schema: type[BaseModel], environment: Mapping[str, str]) -> Layer:
-    """What the variables say about the settings of ``schema``; empty ones are not given, those of other commands ignored.
+    """What the variables say about the settings of ``schema``.
 
-    One that names no setting of any command is only a warning: what some profile exports should not stop a cluster.
+    Empty ones are not given, those of other commands are ignored. One that names no setting of any command is only a
+    warning: what some profile exports should not stop a cluster.
     """
     given = {name: text for name, text in environment.items() if name.startswith(PREFIX) and text.strip()}
     values = {name: given[variable(name)] for name in schema.model_fields if variable(name) in given}

@@ -102,7 +102,7 @@ def pair_beside(pair: PairConfig, folder: Path) -> PairConfig:
 
 
 def overlaid(below: RegisterConfig, above: RegisterConfig) -> RegisterConfig:
-    """The settings that were given ``above``, else those ``below``. Raises SettingsError when they do not go together."""
+    """The settings that were given ``above``, else those ``below``. Raises SettingsError where they contradict."""
     return load_settings(RegisterConfig, {**explicit(below), **explicit(above)})
 
 

@@ -31,8 +31,8 @@ _KINDS = {
 class Problem:
     """A value that breaks a rule of a schema.
 
-    keys: the way to it, () for the settings as a whole; rule: a sentence without subject, "must be ..."; kind: "unknown"
-    when the last key is no setting, "missing" when it is one that must be given, else "value".
+    keys: the way to it, () for the settings as a whole; rule: a sentence without subject, "must be ..."; kind:
+    "unknown" when the last key is no setting, "missing" when it is one that must be given, else "value".
     """
 
     keys: tuple[str | int, ...]
@@ -59,7 +59,7 @@ def checked(schema: type[Config], values: Mapping[str, Any]) -> tuple[Config | N
     try:
         return schema.model_validate(dict(values)), []
     except ValidationError as failure:
-        problems = {}
+        problems: dict[tuple[str | int, ...], Problem] = {}
         for error in failure.errors(include_url=False):
             problem = _problem(schema, error)
             problems.setdefault(problem.keys, problem)  # each member of a union says its own sentence
@@ -104,7 +104,8 @@ def _problem(schema: type[BaseModel], error: ErrorDetails) -> Problem:
 def _way(schema: type[BaseModel], loc: tuple[str | int, ...]) -> tuple[tuple[str | int, ...], type[BaseModel]]:
     """The keys of a file that lead to a place of pydantic's, which also names members of unions; who holds the last."""
     keys: list[str | int] = []
-    holder, inner = schema, schema
+    holder = schema
+    inner: type[BaseModel] | None = schema
     for step in loc:
         if isinstance(step, str):
             if inner is None:

@@ -1,7 +1,7 @@
 """A CSV table of pairs: one row a pair, one column a file, a name or a setting.
 
-Tables come out of spreadsheets: a byte order mark, semicolons or tabs instead of commas, empty cells and empty lines are
-all right. Everything else that is odd is said with its line and column, all of it at once.
+Tables come out of spreadsheets: a byte order mark, semicolons or tabs instead of commas, empty cells and empty lines
+are all right. Everything else that is odd is said with its line and column, all of it at once.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ SETTING_COLUMNS: Final = tuple(RegisterConfig.model_fields)
 def read_table(file: Path, *, defaults: RegisterConfig) -> tuple[BatchPair, ...]:
     """The pairs of a table in their order, each with the settings of its row on top of ``defaults``.
 
-    Paths are relative to the table. Raises InputFileError when there is no such file, SettingsError with a line for each
-    thing that is wrong.
+    Paths are relative to the table. Raises InputFileError when there is no such file, SettingsError with a line for
+    each thing that is wrong.
     """
     pairs: list[BatchPair] = []
     problems: list[str] = []

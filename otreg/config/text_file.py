@@ -21,7 +21,9 @@ def read_text(path: Path, *, largest: int) -> str:
         if not stat.S_ISREG(status.st_mode):
             raise InputFileError(f"{path}: is a pipe or a device, not a regular file; save it to a file first")
         if status.st_size > largest:
-            raise InputFileError(f"{path}: must be at most {largest} bytes; got {status.st_size}. Is it the right file?")
+            raise InputFileError(
+                f"{path}: must be at most {largest} bytes; got {status.st_size}. Is it the right file?"
+            )
         content = path.read_bytes()
     except FileNotFoundError as error:
         raise InputFileError(f"{path}: no such file") from error

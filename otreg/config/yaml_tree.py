@@ -310,7 +310,9 @@ class _Builder:
         if self._awaits_key():
             raise _UnreadableError(place, "a key must be a word; got an alias")
         if anchor not in self._anchors:
-            raise _UnreadableError(place, f"the alias *{anchor} repeats nothing; no value before it is called &{anchor}")
+            raise _UnreadableError(
+                place, f"the alias *{anchor} repeats nothing; no value before it is called &{anchor}"
+            )
         node = self._anchors[anchor]
         if node is None:
             raise _UnreadableError(place, f"the alias *{anchor} stands inside what it repeats")
