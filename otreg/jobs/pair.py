@@ -7,24 +7,34 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from otreg.config import TransportConfig
 from otreg.errors import ArgumentError, InputError
 from otreg.jobs.device import device_named
 from otreg.jobs.reading import Reading
 from otreg.measures import Frame, Measure
 from otreg.measures.from_shape import measure_from_shape
+from otreg.measures.shape_features import labels_of, normals_of
 from otreg.shapes import Shape
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A source and a target: as they were read, and as measures in the target's frame."""
+    """A source and a target: as they were read, and as measures in the target's frame.
+
+    features: (n, k) and (m, k) at the points of the two shapes, in frame units, as the measures have them at theirs;
+    None without any. turning: they are normals, and turn with the source.
+    """
 
     source: Shape
     target: Shape
     frame: Frame
     source_measure: Measure
     target_measure: Measure
+    features: tuple[torch.Tensor, torch.Tensor] | None
+    turning: bool
 
 
 def read_pair(source: Path, target: Path, reading: Reading) -> tuple[Shape, Shape]:
@@ -48,11 +58,33 @@ def measure_pair(source: Shape, target: Shape, config: TransportConfig) -> Pair:
     except InputError as error:
         raise InputError(f"{target.path}: {error}") from error
     device = device_named(config.device)
+    features = _features(source, target, config, frame)
     measures = []
-    for shape in (source, target):
-        measure = measure_from_shape(shape, frame, sampling=config.sampling, weights=config.weights, seed=config.seed)
-        measures.append(Measure(measure.points.to(device), measure.weights.to(device)))
-    return Pair(source, target, frame, *measures)
+    for shape, values in zip((source, target), features or (None, None), strict=True):
+        measure = measure_from_shape(
+            shape, frame, sampling=config.sampling, weights=config.weights, features=values, seed=config.seed
+        )
+        its_features = None if measure.features is None else measure.features.to(device)
+        measures.append(Measure(measure.points.to(device), measure.weights.to(device), its_features))
+    source_measure, target_measure = measures
+    on_device = None
+    if features is not None:
+        on_device = torch.from_numpy(features[0]).to(device), torch.from_numpy(features[1]).to(device)
+    return Pair(source, target, frame, source_measure, target_measure, on_device, turning=config.features == "normals")
+
+
+def _features(
+    source: Shape, target: Shape, config: TransportConfig, frame: Frame
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """What the points of both shapes have besides their place, as lengths in frame units."""
+    kind, _, column = config.features.partition(":")
+    if kind == "none":
+        return None
+    length = config.feature_distance.in_frame(frame.scale)
+    if kind == "normals":
+        return length * normals_of(source), length * normals_of(target)
+    here, there = labels_of((source, target), column or None)
+    return length * here, length * there
 
 
 @contextmanager
@@ -65,7 +97,6 @@ def thread_limit(threads: int | None) -> Iterator[None]:
         yield
         return
     import numba
-    import torch
 
     limit = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     if threads > limit:

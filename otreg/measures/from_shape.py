@@ -41,7 +41,13 @@ def weights_of_shape(shape: Shape) -> Floats:
 
 
 def measure_from_shape(
-    shape: Shape, frame: Frame, *, sampling: Sampling = "vertices", weights: str | None = None, seed: int = 0
+    shape: Shape,
+    frame: Frame,
+    *,
+    sampling: Sampling = "vertices",
+    weights: str | None = None,
+    features: Floats | None = None,
+    seed: int = 0,
 ) -> Measure:
     """The shape as a measure of mass 1, in frame units, float64, on the CPU.
 
@@ -49,19 +55,23 @@ def measure_from_shape(
     "faces" puts each cell's size on its centroid; a number draws that many points evenly from the surface, or from the
     points of a cloud.
     weights: name of a point attribute to weigh the points by instead (>= 0, finite, with a positive sum).
+    features: (n, k) of the points, in frame units; faces and samples get a mean of those of their corners.
     seed: of the draw. Raises InputError when the points are fewer than 2 or all equal, or the weights are unusable.
     """
     if len(shape.points) < 2:
         raise InputError(f"{_name(shape)}a shape needs at least 2 points to be registered; found {len(shape.points)}")
     mass = None if weights is None else _attribute_weights(shape, weights)
+    d = shape.dimension
+    # Positions, with features beside them: what is not a point itself lies between points in both alike.
+    values = shape.points if features is None else np.concatenate([shape.points, features], axis=1)
     if sampling == "vertices":
-        points, mass = shape.points, weights_of_shape(shape) if mass is None else mass
+        mass = weights_of_shape(shape) if mass is None else mass
     elif sampling == "faces":
         if mass is not None:
             raise ArgumentError("weights belong to points: they need sampling 'vertices' or a number; got 'faces'")
-        points, mass = _centroids(shape)
+        values, mass = _centroids(shape, values)
     elif isinstance(sampling, int) and not isinstance(sampling, bool) and sampling >= 2:
-        points, mass = _samples(shape, sampling, mass, np.random.default_rng(seed))
+        values, mass = _samples(shape, values, sampling, mass, np.random.default_rng(seed))
     else:
         raise ArgumentError(f"sampling must be 'vertices', 'faces' or a number >= 2; got {sampling!r}")
     # Divided by the largest first: the sum of weights near the largest float would overflow.
@@ -72,12 +82,14 @@ def measure_from_shape(
             "remove the cells, or name an attribute with --weights"
         )
     mass = mass / largest
+    points = values[:, :d]
     heavy = points[mass > 0]
     if (heavy == heavy[0]).all():
         raise InputError(f"{_name(shape)}all points that carry mass are equal; at least 2 different points are needed")
     return Measure(
         points=torch.from_numpy(np.ascontiguousarray(frame.to_frame(points))),
         weights=torch.from_numpy(mass / mass.sum()),
+        features=None if features is None else torch.from_numpy(np.ascontiguousarray(values[:, d:])),
     )
 
 
@@ -98,8 +110,8 @@ def _attribute_weights(shape: Shape, name: str) -> Floats:
     return mass
 
 
-def _centroids(shape: Shape) -> tuple[Floats, Floats]:
-    """Means of the corners of the cells, and the cells' sizes up to a common factor."""
+def _centroids(shape: Shape, values: Floats) -> tuple[Floats, Floats]:
+    """Means of (n, k) values over the corners of the cells, and the cells' sizes up to a common factor."""
     blocks = top_blocks(shape)
     if not blocks:
         raise InputError(f"{_name(shape)}sampling 'faces' needs a shape with cells; found a cloud. Use 'vertices'")
@@ -108,32 +120,34 @@ def _centroids(shape: Shape) -> tuple[Floats, Floats]:
     for block in blocks:
         owner = owners(block)
         count = np.maximum(np.bincount(owner, minlength=len(block)), 1)
-        corner = shape.points[block.indices.reshape(-1)] - shape.points[0]
-        sums = [np.bincount(owner, corner[:, k], len(block)) for k in range(shape.dimension)]
-        means.append(np.stack(sums, axis=1) / count[:, None] + shape.points[0])
+        corner = values[block.indices.reshape(-1)] - values[0]
+        sums = [np.bincount(owner, corner[:, k], len(block)) for k in range(values.shape[1])]
+        means.append(np.stack(sums, axis=1) / count[:, None] + values[0])
         sizes.append(cell_sizes(block, scaled))
     return np.concatenate(means), np.concatenate(sizes)
 
 
-def _samples(shape: Shape, count: int, mass: Floats | None, random: np.random.Generator) -> tuple[Floats, Floats]:
-    """``count`` points of equal weight, drawn from the cells by size, or from the points of a cloud by weight."""
+def _samples(
+    shape: Shape, values: Floats, count: int, mass: Floats | None, random: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """(n, k) values at ``count`` points of equal weight, drawn from the cells by size, or from a cloud by weight."""
     if mass is not None or order_of(shape) == 0:
         n = len(shape.points)
         if count >= n:
-            return shape.points, np.full(n, 1 / n) if mass is None else mass
+            return values, np.full(n, 1 / n) if mass is None else mass
         if mass is None:
             chosen = np.sort(random.choice(n, count, replace=False))
         else:
             chosen = _stratified(mass, count, random)
-        return shape.points[chosen], np.full(count, 1 / count)
+        return values[chosen], np.full(count, 1 / count)
     scaled, _ = _scaled(shape.points)
     simplices = np.concatenate(
         [fan(b) if b.kind in ("triangle", "quad", "polygon") else b.indices for b in top_blocks(shape)]
     )
     sizes = simplex_sizes(scaled[simplices])
     if not sizes.any():
-        return shape.points[:1], np.zeros(1)
-    corners = shape.points[simplices[_stratified(sizes, count, random)]]
+        return values[:1], np.zeros(1)
+    corners = values[simplices[_stratified(sizes, count, random)]]
     # Exponential variables over their sum are uniform on the simplex (its barycentric coordinates).
     share = random.exponential(size=corners.shape[:2])
     share /= share.sum(1, keepdims=True)

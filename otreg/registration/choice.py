@@ -90,7 +90,11 @@ def _follow(
         for progress in overlap_steps(problem, state, few, _TOLERANCE * blur):
             state = progress.evaluation
         assert isinstance(state.model, LinearModel)
-        moved.append(replace(entrant, model=state.model, score=state.transport.value))
+        # Mass that has no partner in any pose, as that of a scene around an object, must not make poses look even.
+        unmatched = reach**2 * abs(float(problem.weights.sum()) - float(problem.target.measure.weights.sum()))
+        # Landmarks tell poses apart that the shapes do not.
+        score = max(state.transport.value - unmatched, 0.0) + state.pull
+        moved.append(replace(entrant, model=state.model, score=score))
     return moved, reach
 
 

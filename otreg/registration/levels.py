@@ -2,6 +2,7 @@
 
 A blur sees nothing finer than itself, so the moved source is quantised to cells of 1.2 blur, and each cell is moved by
 the model through the centroid of its points *before* they moved: the model is always fitted in source coordinates.
+Landmarks are further rows of that fit, and a further term of the loss.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import torch
 from otreg.losses import divergence
 from otreg.measures import Measure
 from otreg.models import Model
+from otreg.registration.landmarks import Springs
+from otreg.registration.turning import moved_features
 from otreg.transport import PreparedMeasure, Sinkhorn, Transport, WarmStart
 from otreg.transport.pyramid import build_pyramid
 
@@ -35,15 +38,38 @@ _SWEEPS = 60
 class Evaluation:
     """A model on one level: where it puts the cells, the transport from there, and the loss.
 
-    moved: (k, d); loss: divergence plus penalty, in squared frame units times mass; slack: rises of the loss that are
-    within its noise.
+    moved: (k, d); landmarks: (l, d) where it puts those, l = 0 without any; pull: energy of their springs; loss:
+    divergence plus penalty plus pull, in squared frame units times mass; slack: rises of the loss that are within its
+    noise.
     """
 
     model: Model
     moved: torch.Tensor
+    landmarks: torch.Tensor
     transport: Transport
+    pull: float
     loss: float
     slack: float
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a least-squares step follows: the cells, then the landmarks.
+
+    points, here: (r, d) before the model and after it; wanted: (r, d) where they ask to go; weights: (r,); mass: of the
+    cells alone, to which the penalty of the model is relative.
+    """
+
+    points: torch.Tensor
+    here: torch.Tensor
+    wanted: torch.Tensor
+    weights: torch.Tensor
+    mass: float
+
+    def fit(self, model: Model, wanted: torch.Tensor) -> Model:
+        """The model of that class which comes closest to ``wanted`` (r, d)."""
+        # Where nothing of the shape is matched, the landmarks are all there is.
+        return model.fit(self.points, wanted, self.weights, mass=self.mass or None)
 
 
 class TargetLevel:
@@ -54,42 +80,89 @@ class TargetLevel:
         self.sinkhorn = Sinkhorn(
             blur=blur, reach=reach, reduction=reduction, tolerance=_TOLERANCE, max_iterations=_SWEEPS, cell=_NO_MERGING
         )
-        points, weights = _quantise(target, None, _CELL * blur)
-        self.prepared = self.sinkhorn.prepare(Measure(points, weights))
+        self.prepared = self.sinkhorn.prepare(_quantise(target, None, _CELL * blur))
 
 
 class Level:
     """Source and target at one blur and reach, ready for many evaluations."""
 
-    def __init__(self, source: Measure, target: TargetLevel, model: Model) -> None:
-        """model: the map so far; the source is quantised where it puts it."""
+    def __init__(
+        self,
+        source: Measure,
+        target: TargetLevel,
+        model: Model,
+        *,
+        springs: Springs | None = None,
+        turning: bool = False,
+    ) -> None:
+        """model: the map so far; the source is quantised where it puts it. springs: landmarks, if there are any.
+        turning: whether the source's features are normals, which turn with the model."""
         self.blur, self.reach = target.blur, target.reach
         self.target, self._sinkhorn = target.prepared, target.sinkhorn
-        self.points, self.weights = _quantise(source, model, _CELL * target.blur)
+        self.all_points = source.points
+        self._turning = turning
+        self._cells = _quantise(source, model, _CELL * target.blur, turning=turning)
+        self.points, self.weights = self._cells.points, self._cells.weights
+        self._springs = springs
+        # All points that a step follows, and what each of them weighs before any matching.
+        self._fitted = self.points if springs is None else torch.cat([self.points, springs.points])
+        self.row_weights = self.weights if springs is None else torch.cat([self.weights, springs.weights])
 
     def evaluate(self, model: Model, warm_start: WarmStart | None) -> Evaluation:
         """The loss of a model and the transport that says where each cell wants to go."""
         with torch.no_grad():
-            moved = model(self.points)
-            transport = self._sinkhorn(Measure(moved, self.weights), self.target, warm_start=warm_start)
+            moved, landmarks = self._split(model(self._fitted))
+            transport = self._sinkhorn(self.measure(model, moved), self.target, warm_start=warm_start)
             penalty = float(model.penalty()) * float((self.weights * transport.matched_mass).sum())
+            pull = 0.0 if self._springs is None else float(self._springs.energy(landmarks))
             slack = self.blur**2 * max(transport.marginal_error, _TOLERANCE) ** 2
-            return Evaluation(model, moved, transport, transport.signed_value + penalty, slack)
+            loss = transport.signed_value + penalty + pull
+            return Evaluation(model, moved, landmarks, transport, pull, loss, slack)
+
+    def measure(self, model: Model, moved: torch.Tensor) -> Measure:
+        """The cells at ``moved``, where the model puts them, with their features there."""
+        features = self._cells.features
+        if features is not None:
+            features = moved_features(features, model, self.points, turning=self._turning)
+        return Measure(moved, self.weights, features)
+
+    def rows(self, state: Evaluation, ways: torch.Tensor, weights: torch.Tensor) -> Rows:
+        """What the next least-squares step follows: the cells along ``ways`` (k, d) with ``weights`` (k,), and the
+        landmarks towards their partners."""
+        rows = Rows(self.points, state.moved, state.moved + ways, weights, float(weights.sum()))
+        if self._springs is None:
+            return rows
+        return Rows(
+            points=self._fitted,
+            here=torch.cat([rows.here, state.landmarks]),
+            wanted=torch.cat([rows.wanted, self._springs.targets]),
+            weights=torch.cat([weights, self._springs.weights]),
+            mass=rows.mass,
+        )
 
     def warm_start(self, transport: Transport, model: Model) -> WarmStart:
         """The potentials of the level before, carried over to this one's cells."""
         with torch.no_grad():
-            return transport.warm_start_at(Measure(model(self.points), self.weights), self.target.measure)
+            return transport.warm_start_at(self.measure(model, model(self.points)), self.target.measure)
 
     def differentiable_loss(self, model: Model, solver: WarmSolver) -> torch.Tensor:
-        """Divergence plus penalty as a scalar that torch optimisers can differentiate through the model."""
-        moved = model(self.points)
-        target = self.target.measure
-        return divergence(moved, self.weights, target.points, target.weights, solver) + model.penalty()
+        """Divergence plus penalty plus pull as a scalar that torch optimisers can differentiate through the model."""
+        moved, landmarks = self._split(model(self._fitted))
+        source, target = self.measure(model, moved), self.target.measure
+        features = None
+        if source.features is not None and target.features is not None:
+            features = (source.features, target.features)
+        loss = divergence(source.points, source.weights, target.points, target.weights, solver, features=features)
+        pull = 0.0 if self._springs is None else self._springs.energy(landmarks)
+        return loss + model.penalty() + pull
 
     def warm_solver(self) -> WarmSolver:
         """A solver for :meth:`differentiable_loss` that starts each problem from the previous one."""
         return WarmSolver(self._sinkhorn, self.target)
+
+    def _split(self, placed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The cells and the landmarks among the points that a model has moved."""
+        return placed[: len(self.points)], placed[len(self.points) :]
 
 
 class WarmSolver:
@@ -104,18 +177,28 @@ class WarmSolver:
         return self.last
 
 
-def _quantise(measure: Measure, model: Model | None, cell: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cells of the points where the model puts them: centroids (k, d) in the measure's own coordinates, masses (k,)."""
+def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bool = False) -> Measure:
+    """Cells of the points where the model puts them: centroids, masses and features, before the model moves them."""
     if measure.points.device.type != "cpu" or measure.dimension > 3:
-        return measure.points, measure.weights
-    moved = measure.points if model is None else model(measure.points)
+        return measure
+    moved, features = measure.points, measure.features
+    if model is not None:
+        moved = model(measure.points)
+        if features is not None:
+            features = moved_features(features, model, measure.points, turning=turning)
     # A source much smaller than the target must not end in one cell: its size is what the first level has to find.
     extent = float((moved.max(0).values - moved.min(0).values).norm())
     if extent > 0:
         cell = min(cell, _LARGEST_SHARE * extent)
     finest = cell / 2**_REFINEMENTS
-    pyramid = build_pyramid(Measure(moved, measure.weights), finest)
+    pyramid = build_pyramid(Measure(moved, measure.weights, features), finest)
     level = pyramid.level(cell * 1.001)
     while level > 0 and len(pyramid.levels[level]) < _LEAST_CELLS and pyramid.levels[level].cell > 1.001 * finest:
         level -= 1
-    return pyramid.coarsen(pyramid.from_measure_order(measure.points.double()), level), pyramid.levels[level].weights
+
+    def coarsened(values: torch.Tensor) -> torch.Tensor:
+        return pyramid.coarsen(pyramid.from_measure_order(values.double()), level)
+
+    centroids = coarsened(measure.points)
+    at_rest = None if measure.features is None else coarsened(measure.features)
+    return Measure(centroids, pyramid.levels[level].weights, at_rest)

@@ -33,15 +33,16 @@ def overlap_steps(
     level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float
 ) -> Iterator[Progress]:
     """Steps until one moves the source by less than the tolerance. The model must be linear, the reach finite."""
-    metric = shape_metric(level.points)
+    metric = _with_landmarks(shape_metric(level.points), level)
     for iteration in range(settings.iterations):
         assert isinstance(state.model, LinearModel)
         ways, weights = trusted_ways(level, state)
         if not bool(torch.isfinite(ways).all()) or not float(weights.sum()) > 0:
             yield Progress(state, 0.0, Ending.NOT_FINITE)
             return
-        ways = ways @ torch.linalg.inv(state.model.matrix).T
-        matrix, offset = small_motion(level.points, ways, weights, metric, scale=state.model.name == "similarity")
+        rows = level.rows(state, ways, weights)
+        ways = (rows.wanted - rows.here) @ torch.linalg.inv(state.model.matrix).T
+        matrix, offset = small_motion(rows.points, ways, rows.weights, metric, scale=state.model.name == "similarity")
         new = level.evaluate(state.model.after(matrix, offset), state.transport.warm_start)
         move = rms(new.moved - state.moved, weights)
         state = new
@@ -53,18 +54,29 @@ def overlap_steps(
             return
 
 
+def _with_landmarks(metric: torch.Tensor, level: Level) -> torch.Tensor:
+    """The metric of all rows: a landmark counts in every direction as a point of the shape does across the shape."""
+    count, d = len(level.row_weights) - len(metric), metric.shape[1]
+    across = torch.linalg.eigvalsh(metric)[:, -1].mean()
+    eye = torch.eye(d, dtype=metric.dtype, device=metric.device)
+    return torch.cat([metric, (across * eye).expand(count, d, d)])
+
+
 def trusted_ways(level: Level, state: Evaluation) -> tuple[torch.Tensor, torch.Tensor]:
     """(k, d) where each cell of the source asks to go, and (k,) how much it counts, by pairs that overlap alone."""
     assert level.reach is not None
     here, there = state.transport.source_map, state.transport.target_map
-    y, b = level.target.measure.points.double(), level.target.measure.weights.double()
-    arrival = (state.moved + here.displacement).cpu().numpy()
+    source, target = level.measure(state.model, state.moved), level.target.measure
+    y, b = target.points.double(), target.weights.double()
+    arrival = state.moved + here.displacement
+    # Where the mass of a row arrives among the features is not known; it is near those of the row.
+    near_here = arrival if source.features is None else torch.cat([arrival, source.features], 1)
     count = min(len(y), _COLUMNS * y.shape[1])
-    _, near = cKDTree(y.cpu().numpy()).query(np.nan_to_num(arrival), count)
+    _, near = cKDTree(target.coordinates.cpu().numpy()).query(np.nan_to_num(near_here.cpu().numpy()), count)
     columns = torch.from_numpy(np.asarray(near).reshape(len(arrival), count)).to(y.device)
     # The dual potential of a column, from the share that it keeps, exp(-g / rho); then a row of the plan.
     g = -(level.reach**2) * there.matched_mass.clamp_min(_SMALLEST).log()
-    cost = (state.moved[:, None] - y[columns]).square().sum(2) / 2
+    cost = (source.coordinates[:, None] - target.coordinates.double()[columns]).square().sum(2) / 2
     plan = torch.softmax((g[columns] - cost) / level.blur**2 + b.clamp_min(1e-300).log()[columns], 1)
     trusted = plan * there.overlap.clamp(max=1)[columns] ** OVERLAP_POWER
     share = trusted.sum(1)

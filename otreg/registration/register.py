@@ -8,23 +8,29 @@ from time import perf_counter
 
 import torch
 
+from otreg.config import SPLINES
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.models import Model, start_model
 from otreg.models.linear import LinearModel
+from otreg.registration.bend import BendReport
 from otreg.registration.choice import choose
+from otreg.registration.landmarks import Pose, Springs
 from otreg.registration.levels import Evaluation, Level, TargetLevel
 from otreg.registration.optimisers import OPTIMISERS, Ending, Optimiser, Progress
 from otreg.registration.overlap import overlap_steps
 from otreg.registration.result import Registration, SearchReport, Stage, Step
 from otreg.registration.search import search
 from otreg.registration.settings import POSES, RegistrationSettings
+from otreg.registration.turning import moved_features
 from otreg.transport import Sinkhorn
 from otreg.transport.annealing import blur_schedule
 
 # Every stage starts at a blur of at least a tenth of the target's diagonal: some hundred cells that see all of it.
 _COARSEST_BLUR = 0.1
 _BLUR_RATIO = 0.5
+# A model before the last one hands over at this blur: it only has to bring the next one near.
+_HANDOVER_BLUR = 0.025
 # Before the last blur there is no point in steps much finer than the blur.
 _COARSE_TOLERANCE = 0.03
 # A pose that creeps at a coarse blur is better off at the next one.
@@ -40,6 +46,10 @@ _OVERLAP_BLUR = 0.04
 _ABOUT = 1.5
 # Reach over blur where a pose follows them: the longer, the more it is pulled to the borders of the other shape.
 _OVERLAP_REACH = 2.0
+# Where landmarks gave the pose, it is off by at most so many times their error; but it is not believed to be better than
+# at the end of a search.
+_LANDMARK_ERRORS = 3.0
+_BEST_KNOWN = 0.02
 # Steps that a level typically takes, for the estimate of the time left.
 _TYPICAL_STEPS = 5
 
@@ -52,12 +62,15 @@ def register(
     settings: RegistrationSettings,
     *,
     start: LinearModel | None = None,
+    landmarks: tuple[torch.Tensor, torch.Tensor] | None = None,
     on_step: OnStep | None = None,
 ) -> Registration:
     """The model that moves the source onto the target.
 
     source, target: measures of one dimension on one device, in the target's frame. start: a linear map from which the
     first model starts instead of what ``settings.init`` says; it may not be more general than that model.
+    landmarks: points of the source and their partners, (k, d) each, in the same frame; see
+    :mod:`otreg.registration.landmarks`. Where ``settings.init`` is "auto" and they determine a pose, it is the start.
     on_step: called after every step.
     Not converging is a status of the result; raises ArgumentError for settings that cannot be met.
     """
@@ -65,19 +78,29 @@ def register(
         raise ArgumentError(
             f"source and target must have one dimension; got {source.dimension} and {target.dimension}."
         )
-    run = _Run(source, target, settings, on_step)
-    model: Model | None = start
+    springs = None if landmarks is None else Springs.of(landmarks, source, settings.landmark_weight)
+    run = _Run(source, target, settings, springs, on_step)
+    pose = None
+    if springs is not None and start is None and settings.init == "auto":
+        pose = springs.pose("rigid" if settings.models[0] == "rigid" else "similarity", source, target)
+    model: Model | None = start if pose is None else pose.model
     found: SearchReport | None = None
     stages: list[Stage] = []
     for name in settings.models:
+        known = model is not None
         model = _start(name, source, model, settings)
-        if not stages and start is None:
+        coarsest = None if stages else _coarsest(pose)
+        if not known:
             model, found = run.first_pose(model)
-        model, stage = run.stage(model, first=not stages, coarsest=found.blur if found and not stages else None)
+            coarsest = None if found is None else found.blur
+        model, stage = run.stage(model, first=not stages, coarsest=coarsest)
         stages.append(stage)
     assert model is not None
     with torch.no_grad():
-        moved = Measure(model(source.points), source.weights.double())
+        features = source.features
+        if features is not None:
+            features = moved_features(features, model, source.points, turning=settings.turning_features)
+        moved = Measure(model(source.points), source.weights.double(), features)
         transport = Sinkhorn(settings.blur, reach=settings.reach, reduction=settings.reduction)(moved, target)
     return Registration(
         model=model,
@@ -87,6 +110,8 @@ def register(
         status=_status(stages, transport.status, transport.converged),
         seconds=run.seconds,
         search=found,
+        landmarks=None if springs is None else springs.report(model(springs.points), blur=settings.blur),
+        bend=BendReport.of(model, source, asked=settings.stiffness),
     )
 
 
@@ -94,14 +119,22 @@ class _Run:
     """What the stages of one registration share: the measures, the clock, and how much of the work is done."""
 
     def __init__(
-        self, source: Measure, target: Measure, settings: RegistrationSettings, on_step: OnStep | None
+        self,
+        source: Measure,
+        target: Measure,
+        settings: RegistrationSettings,
+        springs: Springs | None,
+        on_step: OnStep | None,
     ) -> None:
         self._source, self._target, self._settings, self._on_step = source, target, settings, on_step
+        self._springs = springs
         self._started = perf_counter()
         self._blurs = blur_schedule(max(_COARSEST_BLUR, settings.blur), settings.blur, _BLUR_RATIO)
-        self._work = len(settings.models) * sum(self._effort(blur) for blur in self._blurs)
+        self._work = sum(self._effort(blur) for name in settings.models for blur in self._blurs_of(name))
         self._done = 0.0
-        self._targets: dict[tuple[float, float | None], TargetLevel] = {}
+        self._targets: dict[tuple[float, float | None, float], TargetLevel] = {}
+        # Mass of the target per surface over that of the source, where the search says that they differ.
+        self._density = 1.0
 
     @property
     def seconds(self) -> float:
@@ -119,6 +152,7 @@ class _Run:
         assert isinstance(model, LinearModel)
         started = self.seconds
         found = search(self._source, self._target, model)
+        self._density = found.density
         choice = choose(
             found,
             model,
@@ -145,7 +179,7 @@ class _Run:
         steps: list[Step] = []
         ending = Ending.CONVERGED
         state: Evaluation | None = None
-        blurs = self._blurs
+        blurs = self._blurs_of(model.name)
         if coarsest is not None and self._follows_overlap(model, coarsest):
             blurs = self._blurs_from(coarsest)
             # What the search did instead of the coarser blurs.
@@ -153,7 +187,7 @@ class _Run:
         for blur in blurs:
             level, state = self._enter(model, blur, state, first=first and state is None and coarsest is None)
             tolerance = settings.tolerance
-            if blur != blurs[-1]:
+            if blur != self._blurs[-1]:
                 tolerance = max(tolerance, _COARSE_TOLERANCE * blur)
             allowed = settings
             if blur != blurs[-1] and model.name in POSES:
@@ -186,6 +220,12 @@ class _Run:
             state = level.evaluate(model, None)
         return level, state
 
+    def _blurs_of(self, name: str) -> list[float]:
+        """The blurs that the model of that name goes through."""
+        if name == self._settings.models[-1]:
+            return self._blurs
+        return [blur for blur in self._blurs if blur >= _HANDOVER_BLUR] or self._blurs[:1]
+
     def _blurs_from(self, coarsest: float) -> list[float]:
         """The blurs that are about ``coarsest`` or finer: a larger one would lead a good pose astray."""
         return [blur for blur in self._blurs if blur <= _ABOUT * coarsest] or [self._settings.blur]
@@ -209,11 +249,20 @@ class _Run:
         return overlap_steps if follows else OPTIMISERS[self._settings.optimizer]
 
     def _level(self, model: Model, blur: float, reach: float | None) -> Level:
-        if (blur, reach) not in self._targets:
-            self._targets[blur, reach] = TargetLevel(
-                self._target, blur=blur, reach=reach, reduction=self._settings.reduction
+        # Parts that overlap match only where both shapes are as dense.
+        density = self._density if reach is not None and self._follows_overlap(model, blur) else 1.0
+        if (blur, reach, density) not in self._targets:
+            target = replace(self._target, weights=self._target.weights / density)
+            self._targets[blur, reach, density] = TargetLevel(
+                target, blur=blur, reach=reach, reduction=self._settings.reduction
             )
-        return Level(self._source, self._targets[blur, reach], model)
+        return Level(
+            self._source,
+            self._targets[blur, reach, density],
+            model,
+            springs=self._springs,
+            turning=self._settings.turning_features,
+        )
 
     def _apart(self, level: Level, state: Evaluation) -> bool:
         mass = float(level.weights.sum())
@@ -242,9 +291,16 @@ class _Run:
         )
 
 
+def _coarsest(pose: Pose | None) -> float | None:
+    """The blur at which a pose that landmarks gave may start; None when they are too few to say how good it is."""
+    if pose is None or pose.error is None:
+        return None
+    return max(_LANDMARK_ERRORS * pose.error, _BEST_KNOWN)
+
+
 def _start(name: str, source: Measure, previous: Model | None, settings: RegistrationSettings) -> Model:
     options = {}
-    if name == "spline":
+    if name in SPLINES:
         options = {"stiffness": settings.stiffness, "control_points": settings.control_points, "seed": settings.seed}
     return start_model(name, source.points, source.weights, previous=previous, **options)
 

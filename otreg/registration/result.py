@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otreg.models import Model
+from otreg.registration.bend import BendReport
+from otreg.registration.landmarks import LandmarkReport
 from otreg.transport import Transport
 
 
@@ -75,7 +77,8 @@ class SearchReport:
 class Registration:
     """A fitted model (frame units), the transport from the moved source to the target, and how it went.
 
-    search: None when the start was given or not searched for.
+    search: None when the start was given or not searched for; landmarks: None when there were none;
+    bend: of a spline, else None.
     """
 
     model: Model
@@ -85,3 +88,5 @@ class Registration:
     status: str
     seconds: float
     search: SearchReport | None = None
+    landmarks: LandmarkReport | None = None
+    bend: BendReport | None = None

@@ -21,9 +21,12 @@ class RegistrationSettings:
     models: one stage each, from few to many degrees of freedom. blur: the finest scale that is compared.
     reach: farthest distance at which mass is matched at the finest blur (larger at coarser ones); None matches all.
     iterations: most steps per stage and blur. tolerance: rms move of a step below which a blur is done.
-    stiffness, control_points: of the spline.
+    stiffness, control_points: of a spline; stiffness is the rms residual that a bend is worth, over its height.
     init: where the first model starts. "search" tries all poses, "centroid" lays mean on mean, "none" takes the source
     as it lies; "auto" searches when the first model is rigid or a similarity and nothing else is known.
+    landmark_weight: share of the source's mass that all landmarks together pull with.
+    turning_features: the features of the measures are normals times a length, which turn with the model; else they stay
+    as they are.
     """
 
     models: tuple[str, ...] = ("rigid",)
@@ -34,9 +37,11 @@ class RegistrationSettings:
     tolerance: float = 1e-4
     seed: int = 0
     reduction: str = "auto"
-    stiffness: float = 3e-4
+    stiffness: float = 0.02
     control_points: int = 500
     init: Init = "auto"
+    landmark_weight: float = 0.1
+    turning_features: bool = False
 
     def __post_init__(self) -> None:
         if not self.models:
@@ -58,6 +63,11 @@ class RegistrationSettings:
             raise ArgumentError(f"iterations must be at least 1; got {self.iterations}.")
         if not self.tolerance > 0:
             raise ArgumentError(f"tolerance must be positive; got {self.tolerance}.")
+        if not 0 < self.landmark_weight < math.inf:
+            raise ArgumentError(
+                f"landmark_weight must be positive and finite; got {self.landmark_weight}. Leave the landmarks out "
+                "instead of giving them no weight."
+            )
 
     @property
     def searches(self) -> bool:

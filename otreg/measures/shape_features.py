@@ -1,0 +1,155 @@
+"""What the points of a shape have besides a place: the side that a surface shows there, or a part that they belong to.
+
+Features become further coordinates of the transport cost (:mod:`otreg.measures.features`): two points whose features
+differ lie that much farther apart. Here they are found for the points of a shape, so that normals at a right angle, or
+two labels, differ by one; whatever else stands for the shape (faces, samples) interpolates them like positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from otreg.errors import InputError
+from otreg.shapes.shape import Shape
+from otreg.shapes.sizes import order_of, top_blocks
+from otreg.shapes.triangles import triangles_of, vertex_normals
+
+Floats = npt.NDArray[np.float64]
+
+# Attributes that hold normals, as formats and programs call them.
+NORMAL_ARRAYS = ("normals", "Normals")
+NORMAL_COLUMNS = (("nx", "ny", "nz"), ("normal_x", "normal_y", "normal_z"))
+# Attributes that hold labels when none is named.
+LABEL_NAMES = ("label", "labels", "Label", "Labels")
+# More different values are no labels, but a quantity; each costs one coordinate.
+MOST_LABELS = 64
+# Share of edges whose two faces go round in opposite ways that a surface may have: a few of them are defects.
+_TURNED_EDGES = 0.05
+
+
+def normals_of(shape: Shape) -> Floats:
+    """(n, d) normals of length 1 / sqrt(2): those of the faces, else those that are attributes of the points.
+
+    Closed surfaces and closed curves of the plane show their outside, whichever way their cells go round.
+    Raises InputError for shapes that have none: clouds without such an attribute, curves in space, volumes; and where
+    neighbouring cells show different sides.
+    """
+    order, d = order_of(shape), shape.dimension
+    if order == 2 and d == 3:
+        triangles = triangles_of(shape)
+        _check_sides(shape, triangles)
+        normals = _side(triangles, shape.points) * vertex_normals(shape)
+    elif order == 1 and d == 2:
+        normals = _curve_normals(shape)
+    elif order == 0:
+        normals = _stored_normals(shape)
+    else:
+        kind = {1: "curves in space", 2: "areas of the plane", 3: "volumes"}[order]
+        raise InputError(f"{_name(shape)}{kind} have no normals; use --features labels or none")
+    if not normals.any():
+        raise InputError(f"{_name(shape)}all its normals are zero; use --features none")
+    return normals / 2**0.5
+
+
+def labels_of(shapes: Sequence[Shape], column: str | None) -> list[Floats]:
+    """For each shape (n, k) indicators, times 1 / sqrt(2), of the k values that a point attribute has in any of them.
+
+    column: its name; by default "label" or "labels". Raises InputError when a shape has no such attribute, or when it
+    has more than 64 different values.
+    """
+    columns = [_labels(shape, column) for shape in shapes]
+    classes = np.unique(np.concatenate([values.astype(str) for values in columns]))
+    if len(classes) > MOST_LABELS:
+        raise InputError(
+            f"{_name(shapes[0])}labels must have at most {MOST_LABELS} different values; found {len(classes)} in both "
+            "shapes. Name a column of few values with --features labels:COLUMN"
+        )
+    return [(values.astype(str)[:, None] == classes) / 2**0.5 for values in columns]
+
+
+def _labels(shape: Shape, column: str | None) -> np.ndarray:
+    names = LABEL_NAMES if column is None else (column,)
+    found = next((shape.point_data[name] for name in names if name in shape.point_data), None)
+    if found is None:
+        known = ", ".join(shape.point_data) or "none"
+        asked = f"'{column}'" if column is not None else "'label' or 'labels'"
+        raise InputError(
+            f"{_name(shape)}has no point attribute {asked} to tell parts by; it has: {known}. "
+            "Name one with --features labels:COLUMN"
+        )
+    if found.ndim != 1 or (found.dtype.kind == "f" and not np.isfinite(found).all()):
+        raise InputError(f"{_name(shape)}labels must be one value per point, none of them NaN; found others")
+    return found
+
+
+def _stored_normals(shape: Shape) -> Floats:
+    d = shape.dimension
+    found = [shape.point_data[name] for name in NORMAL_ARRAYS if name in shape.point_data]
+    for names in NORMAL_COLUMNS:
+        if all(name in shape.point_data for name in names[:d]):
+            found.append(np.stack([shape.point_data[name] for name in names[:d]], axis=1))
+    fitting = [values for values in found if values.shape == (len(shape.points), d)]
+    if not fitting:
+        raise InputError(
+            f"{_name(shape)}has neither faces nor normals of its points (attributes nx, ny, nz or normals); "
+            "use --features none"
+        )
+    normals = fitting[0].astype(np.float64)
+    if not np.isfinite(normals).all():
+        raise InputError(f"{_name(shape)}normals must be finite; found NaN or infinity. Use --features none")
+    return _unit(normals)
+
+
+def _check_sides(shape: Shape, triangles: npt.NDArray[np.int64]) -> None:
+    """InputError when neighbouring faces often go round in opposite ways: they then share an edge in one direction."""
+    edges = triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+    twice = len(edges) - len(np.unique(edges[:, 0] * len(shape.points) + edges[:, 1]))
+    if twice > _TURNED_EDGES * len(edges) / 2:
+        raise InputError(
+            f"{_name(shape)}normals need faces that go round alike; {twice} edges lie between faces that do not. "
+            "Orient them, or use --features none"
+        )
+
+
+def _side(triangles: npt.NDArray[np.int64], points: Floats) -> float:
+    """-1 for closed surfaces whose faces show their inside, by the sign of the enclosed volume; else 1."""
+    edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    _, uses = np.unique(edges, axis=0, return_counts=True)
+    if (uses != 2).any():
+        return 1.0
+    corners = points[triangles] - points[triangles[0, 0]]
+    volume = np.einsum("td,td->t", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum()
+    return -1.0 if volume < 0 else 1.0
+
+
+def _curve_normals(shape: Shape) -> Floats:
+    """(n, 2) unit normals of a curve of the plane at its points, weighted by length."""
+    segments = np.concatenate([block.indices for block in top_blocks(shape)])
+    along = shape.points[segments[:, 1]] - shape.points[segments[:, 0]]
+    across = np.stack([along[:, 1], -along[:, 0]], axis=1)  # to the right: outside, counterclockwise
+    n = len(shape.points)
+    starts, ends = (np.bincount(segments[:, k], minlength=n) for k in (0, 1))
+    turned = int(((starts + ends == 2) & (starts != 1)).sum())
+    if turned:
+        raise InputError(
+            f"{_name(shape)}normals need lines that go round alike; at {turned} points they do not. "
+            "Orient them, or use --features none"
+        )
+    if (starts == ends).all() and starts.max() == 1:
+        corners = shape.points[segments] - shape.points[segments[0, 0]]
+        area = (corners[:, 0, 0] * corners[:, 1, 1] - corners[:, 0, 1] * corners[:, 1, 0]).sum()
+        across = -across if area < 0 else across
+    sums = [np.bincount(segments.reshape(-1), np.repeat(across[:, k], 2), n) for k in range(2)]
+    return _unit(np.stack(sums, axis=1))
+
+
+def _unit(vectors: Floats) -> Floats:
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+
+
+def _name(shape: Shape) -> str:
+    return f"{shape.path}: " if shape.path is not None else ""

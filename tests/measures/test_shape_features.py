@@ -1,0 +1,135 @@
+"""Normals and labels of shapes: from faces, curves or attributes, on the outside, and refused where there are none."""
+
+import numpy as np
+import pytest
+
+from otreg.errors import InputError
+from otreg.measures import Frame
+from otreg.measures.from_shape import measure_from_shape
+from otreg.measures.shape_features import labels_of, normals_of
+from otreg.shapes import Shape
+from otreg.shapes.shape import CellBlock
+
+CORNERS = np.array([[x, y, z] for x in (-1.0, 1) for y in (-1.0, 1) for z in (-1.0, 1)])
+# Quads of a cube, seen counterclockwise from outside.
+CUBE = np.array([[0, 1, 3, 2], [4, 6, 7, 5], [0, 4, 5, 1], [2, 3, 7, 6], [0, 2, 6, 4], [1, 5, 7, 3]])
+
+
+def cube(faces=CUBE, **data):
+    return Shape(CORNERS, (CellBlock("quad", faces),), **data)
+
+
+def ring(n=40, *, clockwise=False, closed=True, squeeze=1.0):
+    angle = 2 * np.pi * np.arange(n) / n
+    points = np.stack([np.cos(angle), squeeze * np.sin(angle)], axis=1)
+    lines = np.stack([np.arange(n), (np.arange(n) + 1) % n], axis=1)
+    lines = lines if closed else lines[:-1]
+    return Shape(points, (CellBlock("line", lines[:, ::-1] if clockwise else lines),))
+
+
+def unit(normals):
+    return normals * 2**0.5
+
+
+def test_closed_surfaces_show_their_outside_whichever_way_their_faces_go():
+    for faces in (CUBE, CUBE[:, ::-1]):
+        normals = unit(normals_of(cube(faces)))
+        assert np.abs(np.linalg.norm(normals, axis=1) - 1).max() < 1e-12
+        assert ((normals * CORNERS).sum(1) > 0.9).all()
+
+
+def test_open_surfaces_show_the_side_of_their_faces():
+    sheet = np.array([[0, 1, 3, 2]])
+    down, up = (unit(normals_of(cube(faces)))[sheet[0]] for faces in (sheet, sheet[:, ::-1]))
+    assert np.abs(down - [-1, 0, 0]).max() < 1e-12
+    assert np.abs(up - [1, 0, 0]).max() < 1e-12
+
+
+def test_normals_at_a_right_angle_differ_by_one():
+    across = np.zeros((3, 3))
+    across[:, 0] = [0, 1, 2]
+    data = {"nx": np.array([1.0, 0, -2]), "ny": np.array([0.0, 3, 0]), "nz": np.zeros(3)}
+    normals = normals_of(Shape(across, point_data=data))
+    assert np.linalg.norm(normals[0] - normals[1]) == pytest.approx(1)
+    assert np.linalg.norm(normals[0] - normals[2]) == pytest.approx(2**0.5)
+
+
+@pytest.mark.parametrize("clockwise", [False, True])
+def test_closed_curves_of_the_plane_show_their_outside(clockwise):
+    shape = ring(clockwise=clockwise)
+    assert np.abs(unit(normals_of(shape)) - shape.points).max() < 1e-9
+
+
+def test_open_curves_of_the_plane_show_their_right():
+    shape = ring(closed=False)
+    assert np.abs(unit(normals_of(shape))[1:-1] - shape.points[1:-1]).max() < 1e-9
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        (Shape(CORNERS), "has neither faces nor normals of its points"),
+        (Shape(CORNERS, (CellBlock("line", np.array([[0, 1]])),)), "curves in space have no normals"),
+        (Shape(CORNERS, (CellBlock("tetra", np.array([[0, 1, 2, 4]])),)), "volumes have no normals"),
+        (Shape(CORNERS[:, :2], (CellBlock("triangle", np.array([[0, 2, 4]])),)), "areas of the plane have no normals"),
+        (Shape(np.eye(3)[[0, 0, 0]] * 2, (CellBlock("triangle", np.array([[0, 1, 2]])),)), "all its normals are zero"),
+        (cube(np.concatenate([CUBE[:3], CUBE[3:, ::-1]])), "need faces that go round alike; 8 edges"),
+        (
+            Shape(CORNERS[:4, :2], (CellBlock("line", np.array([[0, 1], [2, 1], [2, 3]])),)),
+            "need lines that go round alike; at 2 points",
+        ),
+        (Shape(CORNERS, point_data={"normals": np.full((8, 3), np.nan)}), "normals must be finite"),
+    ],
+)
+def test_shapes_without_normals_are_refused_and_told_what_to_use(shape, words):
+    with pytest.raises(InputError, match=words) as caught:
+        normals_of(shape)
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_of_both_shapes_share_their_columns_and_differ_by_one():
+    one = Shape(CORNERS[:3], point_data={"label": np.array([7, 2, 7])})
+    other = Shape(CORNERS[:2], point_data={"Labels": np.array([9, 2])})
+    here, there = labels_of([one, other], None)
+    assert here.shape == (3, 3)
+    assert there.shape == (2, 3)
+    distances = np.linalg.norm(here[:, None] - there[None], axis=2)
+    assert np.abs(distances - [[1, 1], [1, 0], [1, 1]]).max() < 1e-12
+
+
+def test_labels_may_be_words_in_a_named_column():
+    one = Shape(CORNERS[:2], point_data={"part": np.array(["arm", "leg"])})
+    here, there = labels_of([one, one], "part")
+    assert np.abs(np.linalg.norm(here[:, None] - there[None], axis=2) - (1 - np.eye(2))).max() < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("data", "column", "words"),
+    [
+        ({"red": np.zeros(8)}, None, "no point attribute 'label' or 'labels' to tell parts by; it has: red"),
+        ({"red": np.zeros(8)}, "part", "no point attribute 'part'.*--features labels:COLUMN"),
+        ({"label": np.full(8, np.nan)}, None, "none of them NaN"),
+        ({"label": np.zeros((8, 2))}, None, "one value per point"),
+    ],
+)
+def test_shapes_without_labels_are_refused(data, column, words):
+    with pytest.raises(InputError, match=words):
+        labels_of([Shape(CORNERS, point_data=data)], column)
+
+
+def test_a_quantity_is_no_label():
+    n = 100
+    shape = Shape(np.random.default_rng(0).random((n, 3)), point_data={"label": np.arange(n)})
+    with pytest.raises(InputError, match="at most 64 different values; found 100"):
+        labels_of([shape, shape], None)
+
+
+@pytest.mark.parametrize("sampling", ["vertices", "faces", 500])
+def test_whatever_stands_for_a_shape_carries_its_features(sampling):
+    shape = cube()
+    frame = Frame.of(shape.points)
+    # A feature that is a linear function of the place keeps being one.
+    measure = measure_from_shape(shape, frame, sampling=sampling, features=shape.points @ [[1.0, 2], [0, 1], [3, 0]])
+    places = frame.to_file(measure.points.numpy())
+    assert np.abs(measure.features.numpy() - places @ [[1.0, 2], [0, 1], [3, 0]]).max() < 1e-9
+    assert measure.features.shape == (len(measure), 2)
