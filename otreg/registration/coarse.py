@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from otreg.measures import Measure
 from otreg.registration.alignment import shape_metric, small_motion
@@ -60,32 +62,44 @@ class Poses:
 
 def coarse_cells(measure: Measure, count: int) -> Measure:
     """The measure on at most ``count`` cells of one size; itself when it has no more points than that."""
+    return fitting_cells(measure, count)[0]
+
+
+def fitting_cells(measure: Measure, count: int) -> tuple[Measure, float]:
+    """The measure on at most ``count`` cells of one size, and their edge; of no more points than that, how far they are
+    apart."""
     if len(measure) <= count:
-        return Measure(measure.points.double(), measure.weights.double())
+        return Measure(measure.points.double(), measure.weights.double()), _spacing(measure.points)
     extent = float((measure.points.max(0).values - measure.points.min(0).values).norm())
     smallest, largest = extent * 1e-4, extent
     best: Measure | None = None
     for _ in range(16):
         edge = math.sqrt(smallest * largest)
-        cells = _cells(measure, edge)
-        if len(cells) > count:
+        found = cells(measure, edge)
+        if len(found) > count:
             smallest = edge
             # The next cells are larger: these are fine enough to be merged instead of all the points.
-            if len(cells) > 8 * count and len(cells) < 0.5 * len(measure):
-                measure = cells
+            if len(found) > 8 * count and len(found) < 0.5 * len(measure):
+                measure = found
             continue
-        largest, best = edge, cells
-        if len(cells) >= _FILLED * count:
+        largest, best = edge, found
+        if len(found) >= _FILLED * count:
             break
     assert best is not None  # one cell is never more than count
-    return best
+    return best, largest
 
 
-def _cells(measure: Measure, edge: float) -> Measure:
+def cells(measure: Measure, edge: float) -> Measure:
     """Cells of that edge, or the points where cells would merge next to nothing."""
     levels = build_pyramid(measure, edge).levels
     level = levels[1] if len(levels) > 1 and levels[1].cell <= 1.001 * edge else levels[0]
     return Measure(level.points[:, : measure.dimension].contiguous(), level.weights.clone())
+
+
+def _spacing(points: torch.Tensor) -> float:
+    """How far points are apart: the median distance of the third nearest, as of neighbours in a grid on a surface."""
+    distance, _ = cKDTree(points.cpu().numpy()).query(points.cpu().numpy(), min(len(points), 4))
+    return float(np.median(distance[:, -1])) if distance.ndim > 1 else 0.0
 
 
 class CoarseProblem:
@@ -105,6 +119,17 @@ class CoarseProblem:
         self._metric = shape_metric(source.points.double()).float()
         self._own_target, self._target_value = self._self_problem(self.y[None], self.b)[0::2]
         self._own, self._own_way, self._own_value = self._self_problem(self.x[None], self.a)
+
+    def overlaps(self, poses: Poses) -> torch.Tensor:
+        """(s,) share of the mass that keeps as much as in the transport to its own shape, of the side that keeps less.
+
+        One for shapes that are the same, as far as the blur sees.
+        """
+        moved = self.x @ poses.matrix.float().mT + poses.offset.float()[:, None]
+        own = self._self_problem(moved, self.a)[0] if self._scale else self._own
+        kernel = self._kernel(moved, self.y)
+        kept, kept_target = self._kept(kernel, *self._sweep(kernel, None, _SWEEPS))
+        return torch.minimum((kept / own).clamp(max=1) @ self.a, (kept_target / self._own_target).clamp(max=1) @ self.b)
 
     def refine(self, poses: Poses, *, steps: int) -> tuple[Poses, torch.Tensor]:
         """The poses after some steps towards the target, and the debiased divergence (s,) of each."""

@@ -3,7 +3,9 @@
 Rotations that cover all of them, the principal axes and the pose as given are scored by the divergence of a few hundred
 cells with a long reach; the promising ones follow it, at smaller and smaller blurs and in smaller and smaller numbers.
 A pose is dropped when its divergence is well above the best one, never because a number is full of its own neighbours:
-of poses that are nearly the same only the best goes on. Nothing here is random.
+of poses that are nearly the same only the best goes on. Where even the best one leaves much of a shape without a
+partner, the shapes have a part in common only, and poses in which parts look alike (see parts) join those few; then the
+surface that lies on surface says which are worth a registration. Nothing here is random.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from otreg.measures import Measure
 from otreg.models.linear import LinearModel
 from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells
 from otreg.registration.cover import angles, cover, principal_rotations
+from otreg.registration.parts import Parts
 
 # Rotations of the cover; the nearest is at most about 25 degrees (in the plane 3) away, within what a step follows.
 _COVER = {2: 64, 3: 512}
@@ -43,6 +46,14 @@ _ROUNDS = (
     _Round(cells=800, blur=0.08, reach=0.16, steps=2, ratio=1.8, most=20),
     _Round(cells=800, blur=0.08, reach=0.16, steps=3, ratio=1.5, most=4),
 )
+# Shapes whose best pose keeps less of one of them than this have a part in common only.
+_WHOLE = 0.9
+# Poses in which parts look alike that join the others, and the sizes of the source that are tried for a similarity, over
+# the one that gives both shapes one radius.
+_ALIKE = 12
+_SIZES = (1.0, 0.8, 1.25, 0.64, 1.5625)
+# Densities closer than this are one: another sampling of a shape changes them by as much.
+_DENSITY = 1.2
 # Scores closer than this share of the squared reach, which is what a pose without any partner scores, are one: another
 # sampling of the shapes changes them by as much.
 NOISE = 0.005
@@ -58,6 +69,7 @@ class Found:
 
     models: best first; scores: their divergences on coarse cells, in squared frame units; given: index of the model
     that the start as given led to; blur, reach: what the scores compared; starts: how many poses were tried.
+    density: mass of the target per surface over that of the source, other than 1 where only parts match.
     """
 
     models: tuple[LinearModel, ...]
@@ -66,6 +78,7 @@ class Found:
     blur: float
     reach: float
     starts: int
+    density: float = 1.0
 
 
 def search(source: Measure, target: Measure, start: LinearModel) -> Found:
@@ -93,6 +106,12 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
         if stage is not _ROUNDS[-1]:
             # A start that is right already must not be led astray by coarse cells: it waits for the last round.
             poses.matrix[given], poses.offset[given] = as_given.matrix[0].float(), as_given.offset[0].float()
+    density = 1.0
+    if float(problem.overlaps(poses[scores.argmin()[None]])) < _WHOLE:
+        before = len(poses)
+        poses, shared, density = _with_parts(normal, poses)
+        tried += len(poses) - before
+        scores = reach**2 * (1 - shared).clamp_min(0)
     order = scores.argsort(stable=True)
     return Found(
         models=tuple(normal.model(start, poses, int(index)) for index in order),
@@ -101,13 +120,27 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
         blur=_ROUNDS[-1].blur * normal.radius,
         reach=reach,
         starts=tried,
+        density=density,
     )
+
+
+def _with_parts(normal: _Normalised, poses: Poses) -> tuple[Poses, torch.Tensor, float]:
+    """The poses and those in which parts look alike, the surface that each shares, and the density of the target."""
+    whole = Parts(normal.source, normal.target)
+    found = [Poses(poses.matrix.double(), poses.offset.double())]
+    for size in _SIZES if normal.scale else _SIZES[:1]:
+        parts = whole if size == 1 else Parts(normal.source, normal.target, size=size)
+        found.append(parts.candidates(_ALIKE))
+    every = Poses.join(found)
+    density = whole.density if max(whole.density, 1 / whole.density) > _DENSITY else 1.0
+    return every, whole.shared(every), density
 
 
 class _Normalised:
     """Both measures about their means, the source scaled to the target's size for a similarity."""
 
     def __init__(self, source: Measure, target: Measure, *, scale: bool) -> None:
+        self.scale = scale
         self._mean, self._target_mean = source.mean, target.mean
         radii = [_radius(source), _radius(target)]
         self._factor = radii[1] / radii[0] if scale and min(radii) > 0 else 1.0

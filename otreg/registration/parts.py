@@ -1,0 +1,176 @@
+"""Poses in which parts of two shapes look alike: where to start when the shapes have no more than a part in common.
+
+A search that lays mean on mean cannot find an object in a scene, or scans that share less than half. Here points that
+look alike are matched, and of the matches those are kept that one motion can explain: matches whose distances among
+themselves are the same on both sides, and which have many such partners in common (second order spatial
+compatibility, Chen et al. 2022, SC2-PCR). Poses are ranked by how much surface they lay on surface. Nothing is random.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.spatial import cKDTree
+
+from otreg.measures import Measure
+from otreg.registration.alignment import shape_metric, small_motion
+from otreg.registration.coarse import Poses, cells, fitting_cells
+from otreg.registration.cover import angles
+from otreg.registration.features import Array, Features, features_of
+
+# Cells of the smaller shape, and of the larger one at most.
+_CELLS, _MOST_CELLS = 1500, 6000
+# Matches that are kept, and how many of the nearest descriptors of the other side a match must be among, on both sides.
+_MATCHES, _NEAREST = 1000, 3
+# Distances between matched points agree when they differ by less than so many edges; closer ones say nothing.
+_AGREE, _APART = 1.5, 4.0
+# Groups of matches that are tried, matches per group, and groups that are refined.
+_SEEDS, _GROUP, _REFINED = 300, 12, 60
+# Points per side that say how much surface lies on surface, and what counts as on it, in edges.
+_PROBES, _ON = 600, 1.5
+# Steps of a pose onto the nearest surface, from this distance (in edges) down to ``_ON``.
+_STEPS, _CATCH = 6, 3.0
+# Poses are one when they differ by less than this angle (degrees) and shift (in edges).
+_SAME_DEGREES, _SAME_SHIFT = 10.0, 4.0
+
+
+class Parts:
+    """Two shapes by the features of cells of one edge, the source ``size`` times as large."""
+
+    def __init__(self, source: Measure, target: Measure, *, size: float = 1.0) -> None:
+        source = Measure(source.points.double() * size, source.weights.double())
+        extents = [float((m.points.max(0).values - m.points.min(0).values).norm()) for m in (source, target)]
+        small, large = (source, target) if extents[0] <= extents[1] else (target, source)
+        # The same surface has the same cells on both sides.
+        self.edge = max(fitting_cells(small, _CELLS)[1], fitting_cells(large, _MOST_CELLS)[1])
+        coarse = [cells(measure, self.edge) for measure in (source, target)]
+        self._x, self._y = (features_of(measure.points.numpy(), self.edge) for measure in coarse)
+        self._trees = [cKDTree(features.points) for features in (self._x, self._y)]
+        self._size = size
+        # Masses of cells on a surface: the same in cells of one edge, but for how dense the shapes are.
+        here, there = (_typical_mass(measure) for measure in coarse)
+        self.density = there / here
+
+    def candidates(self, count: int) -> Poses:
+        """At most ``count`` distinct poses in which parts look alike, those that share most surface first."""
+        x, y = self._x, self._y
+        matched = _matches(x, y)
+        d = x.points.shape[1]
+        if len(matched) < d:
+            return Poses(torch.empty(0, d, d, dtype=torch.float64), torch.empty(0, d, dtype=torch.float64))
+        poses = _consistent(x.points[matched[:, 0]], y.points[matched[:, 1]], self.edge)
+        for refined in (False, True):
+            if refined:
+                poses = self._refined(poses)
+            poses = poses[self._shared(poses).argsort(descending=True, stable=True)]
+            poses = poses[self._distinct(poses, count if refined else _REFINED)]
+        return Poses(poses.matrix * self._size, poses.offset)
+
+    def shared(self, poses: Poses) -> torch.Tensor:
+        """(s,) surface that the poses lay on surface and alongside it, over that of the shape that has less."""
+        return self._shared(Poses(poses.matrix.double() / self._size, poses.offset.double()))
+
+    def _shared(self, poses: Poses) -> torch.Tensor:
+        matrix, offset = poses.matrix.numpy(), poses.offset.numpy()
+        total = np.zeros(len(matrix))
+        size = np.abs(np.linalg.det(matrix)) ** (1 / matrix.shape[1])
+        turn, inverse = matrix / size[:, None, None], np.linalg.inv(matrix)
+        for forth in (True, False):
+            here, there = (self._x, self._y) if forth else (self._y, self._x)
+            step = max(1, len(here.points) // _PROBES)
+            points, normals = here.points[::step], here.normals[::step]
+            if forth:
+                moved = np.einsum("sde,ke->skd", matrix, points) + offset[:, None]
+                turned, unit, area = np.einsum("sde,ke->skd", turn, normals), np.ones(len(matrix)), size**2
+            else:
+                moved = np.einsum("sde,ske->skd", inverse, points[None] - offset[:, None])
+                turned, unit, area = np.einsum("sed,ke->skd", turn, normals), size, np.ones(len(matrix))
+            distance, nearest = self._trees[forth].query(moved, distance_upper_bound=_ON * self.edge / unit.min())
+            found = np.isfinite(distance)
+            ratio = np.where(found, distance, np.inf) * unit[:, None] / (_ON * self.edge)
+            along = np.einsum("skd,skd->sk", turned, there.normals[np.where(found, nearest, 0)])
+            near = np.where(ratio < 1, 1 - ratio**2, 0.0) * along**2
+            total += area * step * near.sum(1) / 2
+        return torch.from_numpy(total / min(len(self._x.points), len(self._y.points)))
+
+    def _refined(self, poses: Poses) -> Poses:
+        """The poses after some steps onto the nearest surface, as far as that is near."""
+        step = max(1, len(self._x.points) // _PROBES)
+        points = torch.from_numpy(self._x.points[::step])
+        metric = shape_metric(torch.from_numpy(self._x.points))[::step]
+        for k in range(_STEPS):
+            bound = self.edge * (_CATCH + (_ON - _CATCH) * k / (_STEPS - 1))
+            moved = points @ poses.matrix.mT + poses.offset[:, None]
+            distance, nearest = self._trees[1].query(moved.numpy(), distance_upper_bound=bound)
+            found = np.isfinite(distance)
+            weights = torch.from_numpy(np.where(found, (1 - (np.where(found, distance, 0) / bound) ** 2) ** 2, 0))
+            goal = torch.from_numpy(self._y.points[np.where(found, nearest, 0)])
+            ways = (goal - moved) @ poses.matrix  # the inverse of a rotation, from the right
+            new = poses.after(*small_motion(points, ways, weights, metric, scale=False))
+            enough = torch.from_numpy(found.sum(1) > 2 * points.shape[1])
+            poses = Poses(
+                torch.where(enough[:, None, None], new.matrix, poses.matrix),
+                torch.where(enough[:, None], new.offset, poses.offset),
+            )
+        return poses
+
+    def _distinct(self, poses: Poses, count: int) -> torch.Tensor:
+        """Indices of the first poses, at most ``count``, no two of which are the same."""
+        kept: list[int] = []
+        places = poses.matrix @ torch.from_numpy(self._x.points.mean(0)) + poses.offset
+        for index in range(len(poses)):
+            if len(kept) == count:
+                break
+            others = torch.tensor(kept, dtype=torch.int64)
+            turned = angles(poses.matrix[others], poses.matrix[index]) > _SAME_DEGREES
+            shifted = (places[others] - places[index]).norm(dim=1) > _SAME_SHIFT * self.edge
+            if bool((turned | shifted).all()):
+                kept.append(index)
+        return torch.tensor(kept, dtype=torch.int64)
+
+
+def _typical_mass(measure: Measure) -> float:
+    """The mass of a cell that half of the mass lies in smaller ones of: stray points do not count."""
+    masses = measure.weights.sort().values
+    masses = masses / masses.sum()
+    return float(masses[int((masses.cumsum(0) < 0.5).sum())])
+
+
+def _matches(x: Features, y: Features) -> npt.NDArray[np.int64]:
+    """(k, 2) indices of points that are among the most alike of each other, best first."""
+    apart = torch.cdist(torch.from_numpy(x.descriptors).float(), torch.from_numpy(y.descriptors).float())
+    n, m = apart.shape
+    there = apart.topk(min(_NEAREST, m), dim=1, largest=False).indices
+    back = apart.topk(min(_NEAREST, n), dim=0, largest=False).indices
+    chosen = torch.zeros(n, m, dtype=torch.int8)
+    chosen[torch.arange(n)[:, None], there] += 1
+    chosen[back, torch.arange(m)[None]] += 1
+    pairs = (chosen == 2).nonzero()
+    # What looks like everything else says little: the more unusual a point is, the more its match counts.
+    usual = torch.from_numpy(np.linalg.norm(x.descriptors - x.descriptors.mean(0), axis=1)).float()
+    rank = apart[pairs[:, 0], pairs[:, 1]] / usual[pairs[:, 0]].clamp_min(1e-6)
+    return np.asarray(pairs[rank.argsort(stable=True)[:_MATCHES]].numpy())
+
+
+def _consistent(x: Array, y: Array, edge: float) -> Poses:
+    """The poses that groups of agreeing matches x -> y (k, d) ask for."""
+    near, far = (torch.cdist(points, points) for points in (torch.from_numpy(x), torch.from_numpy(y)))
+    agree = (1 - ((near - far) / (_AGREE * edge)).square()).clamp_min(0).float()
+    agree *= (near > _APART * edge) & (far > _APART * edge)
+    second = agree * (agree @ agree)
+    seeds = second.sum(1).argsort(descending=True, stable=True)[:_SEEDS]
+    weights, group = second[seeds].topk(min(_GROUP, second.shape[1]), dim=1)
+    group = torch.cat([seeds[:, None], group], 1)
+    weights = torch.cat([weights[:, :1], weights], 1).double()
+    return _motions(torch.from_numpy(x)[group], torch.from_numpy(y)[group], weights)
+
+
+def _motions(x: torch.Tensor, y: torch.Tensor, weights: torch.Tensor) -> Poses:
+    """The rigid motions that best lay (s, k, d) points on others, by Procrustes."""
+    weights = (weights / weights.sum(1, keepdim=True).clamp_min(1e-300))[..., None]
+    here, there = ((weights * points).sum(1, keepdim=True) for points in (x, y))
+    u, _, vt = torch.linalg.svd((y - there).mT @ (weights * (x - here)))
+    u = torch.cat([u[..., :-1], u[..., -1:] * torch.linalg.det(u @ vt)[:, None, None]], 2)
+    matrix = u @ vt
+    return Poses(matrix, (there - here @ matrix.mT)[:, 0])
