@@ -101,7 +101,12 @@ def test_convert_keeps_the_shape_or_refuses(otreg_here, pair, tmp_path):
         assert (answer.returncode, answer.stdout) == (code, "")
         assert words in answer.stderr and answer.stderr.count("\n") == 1
     record = json.loads(otreg_here("convert", pair[0], tmp_path / "b.dat", "--to", "npz", "--json").stdout)
-    assert record == {"output": str(tmp_path / "b.dat"), "points": 146, "warnings": []}
+    assert record == {
+        "schema": "otreg.convert/1",
+        "output": str(tmp_path / "b.dat"),
+        "points": 146,
+        "warnings": [],
+    }
     assert len(read_shape(tmp_path / "b.dat", format="npz").points) == 146
 
 
@@ -174,7 +179,8 @@ def test_invert_and_compose_undo_and_follow(otreg_here, tmp_path):
     answer = otreg_here("invert", tmp_path / "t.txt", "-o", tmp_path / "inverse.json")
     assert (answer.returncode, answer.stderr) == (0, "")
     answer = otreg_here("compose", tmp_path / "t.txt", tmp_path / "inverse.json", "-o", tmp_path / "one.txt", "--json")
-    assert json.loads(answer.stdout) == {"output": str(tmp_path / "one.txt"), "linear": True, "residual": None}
+    written = {"output": str(tmp_path / "one.txt"), "linear": True, "residual": None}
+    assert json.loads(answer.stdout) == {"schema": "otreg.compose/1", **written}
     assert np.abs(np.loadtxt(tmp_path / "one.txt") - np.eye(4)).max() < 1e-12
     answer = otreg_here("compose", tmp_path / "t.txt", "-o", tmp_path / "t.tfm")
     assert answer.returncode == 3 and "--frame RAS or --frame LPS" in answer.stderr

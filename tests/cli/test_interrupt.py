@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment: exit code 130, one line, nothing half written; and what else may end a command early."""
+"""Ctrl-C or SIGTERM at any moment: one line, nothing half written; and what else may end a command early."""
 
 import os
 import random
@@ -26,8 +26,8 @@ def listening() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # jobs in the background are born deaf to it
 
 
-def interrupted(arguments: list[str], seconds: float) -> tuple[int, str, str]:
-    """Exit code and texts of a command that gets Ctrl-C so long after it has begun."""
+def interrupted(arguments: list[str], seconds: float, by: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
+    """Exit code and texts of a command that gets Ctrl-C, or another signal, so long after it has begun."""
     with subprocess.Popen(
         [sys.executable, "-c", COMMAND, *arguments],
         stdout=subprocess.PIPE,
@@ -38,13 +38,18 @@ def interrupted(arguments: list[str], seconds: float) -> tuple[int, str, str]:
         assert child.stdout is not None
         assert child.stdout.readline() == "begun\n"
         time.sleep(seconds)
-        child.send_signal(signal.SIGINT)
+        child.send_signal(by)
         out, err = child.communicate(timeout=60)
     return child.returncode, out, err
 
 
 @pytest.mark.slow
-def test_an_interrupt_at_any_moment_is_one_line_and_leaves_no_file(pair: tuple[Path, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("by", "ends"), [(signal.SIGINT, (130, "interrupted")), (signal.SIGTERM, (143, "terminated"))]
+)
+def test_a_signal_at_any_moment_is_one_line_and_leaves_no_file(
+    pair: tuple[Path, Path], tmp_path: Path, by: signal.Signals, ends: tuple[int, str]
+) -> None:
     choose = random.Random(0)
     moments = [
         0.0,
@@ -56,8 +61,8 @@ def test_an_interrupt_at_any_moment_is_one_line_and_leaves_no_file(pair: tuple[P
     for k, moment in enumerate(moments):
         out = tmp_path / f"out{k}"
         flags = ["--blur", "0.5%", "--tolerance", "1e-12", "--iterations", "100000", "--optimizer", "adam", "-q"]
-        code, text, error = interrupted(["register", *map(str, pair), "-d", str(out), *flags], moment)
-        assert (code, text, error) == (130, "", "otreg: error: interrupted\n"), moment
+        code, text, error = interrupted(["register", *map(str, pair), "-d", str(out), *flags], moment, by)
+        assert (code, text, error) == (ends[0], "", f"otreg: error: {ends[1]}\n"), moment
         assert not out.exists() or list(out.iterdir()) == []
 
 
@@ -80,6 +85,77 @@ def test_an_interrupt_while_files_are_converted_leaves_a_whole_file_or_none(tmp_
     assert left == [] and 130 in ended
 
 
+def test_sigterm_while_a_shape_goes_through_pipes_leaves_nothing_anywhere(pair, tmp_path) -> None:
+    # An endless stream: the command waits for its end when the signal comes.
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    command = [sys.executable, "-c", COMMAND, "register", "-", str(pair[1]), "-o", "-", "--to", "ply", "-d", "out"]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env={**os.environ, "TMPDIR": str(spool)},
+    ) as child:
+        assert child.stdin is not None and child.stdout is not None
+        assert child.stdout.readline() == b"begun\n"
+        child.stdin.write(pair[0].read_bytes())
+        child.stdin.flush()
+        deadline = time.monotonic() + 60
+        while not list(spool.glob("otreg-*/stdin")) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        child.send_signal(signal.SIGTERM)
+        out, err = child.communicate(timeout=60)
+    assert (child.returncode, out, err) == (143, b"", b"otreg: error: terminated\n")
+    assert list(spool.iterdir()) == [] and not (tmp_path / "out").exists()
+
+
+def test_sigterm_also_ends_the_parser_that_works_in_a_child(tmp_path) -> None:
+    # The parser waits for a file that never ends, far below its limit of time.
+    fifo = tmp_path / "a.vtu"
+    write_shape(Shape(np.eye(3)), fifo)
+    code = (
+        "import otreg.io.guarded as guarded, subprocess, sys, os\n"
+        "real = subprocess.run\n"
+        "def run(command, **more):\n"
+        "    os.write(1, b'begun\\n')\n"
+        "    return real([sys.executable, '-c', 'import os, time; os.write(1, str(os.getpid()).encode()); "
+        "time.sleep(60)'], **{**more, 'stdout': open(os.environ['PID'], 'wb')})\n"
+        "guarded.subprocess.run = run\n"
+        "from otreg_cli.main import main; main()"
+    )
+    pid = tmp_path / "pid"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "info", str(fifo)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PID": str(pid)},
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"begun\n"
+        deadline = time.monotonic() + 60
+        while not (pid.exists() and pid.read_bytes()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        child.terminate()
+        _, err = child.communicate(timeout=60)
+    assert (child.returncode, err) == (143, b"otreg: error: terminated\n")
+    assert _is_gone(int(pid.read_bytes()))
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether a process ends within seconds; one whose exit code nobody has asked for is gone, too."""
+    for _ in range(1000):
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        if "State:\tZ" in status:
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def test_an_interrupt_that_a_library_turns_into_its_own_error_is_still_one(monkeypatch, capsys, pair) -> None:
     def read(*_: object, **__: object) -> None:
         try:
@@ -94,12 +170,13 @@ def test_an_interrupt_that_a_library_turns_into_its_own_error_is_still_one(monke
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ignored_interrupts_stay_ignored(pair) -> None:
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_ignored_signals_stay_ignored(pair, name) -> None:
     code = (
-        "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nimport otreg_cli.start\n"
+        f"import signal\nsignal.signal(signal.{name}, signal.SIG_IGN)\nimport otreg_cli.start\n"
         "from otreg_cli.main import run\nfrom unittest import mock\nimport os\n"
         "import otreg.jobs.info as info\nreal = info.describe\n"
-        "def describe(shape):\n    os.kill(os.getpid(), signal.SIGINT)\n    return real(shape)\n"
+        f"def describe(shape):\n    os.kill(os.getpid(), signal.{name})\n    return real(shape)\n"
         f"info.describe = describe\nraise SystemExit(run(['info', {str(pair[0])!r}]))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

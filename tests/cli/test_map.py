@@ -57,7 +57,7 @@ def test_a_grid_is_written_as_points(otreg_here, shifted, tmp_path):
     [
         ([], 2, "Missing option '-o'"),
         (["-o", "m.obj"], 2, "m.obj: a map is written as .vtu, .ply, .npz; got '.obj'"),
-        (["-o", "m.ply", "--output-format", "stl"], 2, "'stl'"),
+        (["-o", "m.ply", "--to", "stl"], 2, "'stl'"),
         (["-o", "a.ply", "--overwrite"], 3, "a.ply: the output is also an input"),
         (["-o", "m.ply", "--at", "b.ply", "--grid", "5"], 2, "at and grid exclude each other"),
         (["-o", "m.ply", "--grid", "1"], 2, "--grid must be greater than or equal to 2; got '1'"),

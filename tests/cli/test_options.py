@@ -34,6 +34,6 @@ def test_the_documented_flags_of_register_exist():
     documented = (
         "-m --model -o --output -d --output-dir --blur --reach --optimizer --iterations --tolerance --device "
         "--reduction --threads --seed --sampling --weights --stiffness --control-points --json --overwrite --strict "
-        "--debug -q -v"
+        "--debug --progress -q -v --to"
     )
     assert set(documented.split()) <= names
