@@ -5,6 +5,6 @@ that a crash or a hang is a finding like any other. This process imports neither
 """
 
 from otreg.doctor.diagnosis import Diagnosis, Graphics, Problem, Threads, Trial
-from otreg.doctor.examine import examine
+from otreg.doctor.examination import examine
 
 __all__ = ["Diagnosis", "Graphics", "Problem", "Threads", "Trial", "examine"]

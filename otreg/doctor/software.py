@@ -16,6 +16,7 @@ EXTRAS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "medical": ("nibabel", "NIfTI masks (.nii, .nii.gz)"),
         "lidar": ("laspy", "LAS and LAZ"),
         "med": ("h5py", "MED meshes"),
+        "slurm": ("submitit", "batches on a Slurm cluster"),
     }
 )
 
