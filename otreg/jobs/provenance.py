@@ -27,6 +27,11 @@ def input_record(path: Path, shape: Shape) -> dict[str, Any]:
     }
 
 
+def absolute_path(path: Path, shape: Shape) -> str | None:
+    """Where the file lies, for those who look for it from another folder; None if it came through a pipe."""
+    return None if str(shape.path) == "-" else str(path.absolute())
+
+
 def versions() -> dict[str, str]:
     """Version by name: otreg, Python and the packages that compute."""
     found = {"otreg": otreg.__version__, "python": platform.python_version()}

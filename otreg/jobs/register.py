@@ -25,11 +25,12 @@ from otreg.jobs.landmarks import LandmarkDistances, read_landmarks
 from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
 from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
 from otreg.jobs.plain import plain
-from otreg.jobs.provenance import input_record, machine, versions
+from otreg.jobs.provenance import absolute_path, input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
 from otreg.jobs.spaces import common_space
 from otreg.jobs.start import read_start, start_model
 from otreg.models.transform import Transform
+from otreg.quality import quality_of
 from otreg.registration import Init, Registration, RegistrationSettings, Step, register
 from otreg.registration.turning import moved_features
 from otreg.shapes import Shape
@@ -139,15 +140,25 @@ def register_files(
         moved = moved_shape(source_shape, transform)
         divergence = Divergence.of(registration.transport, pair.frame)
         where = computed_on(pair.source_measure.points.device, registration.transport.reduction)
+        quality = quality_of(
+            source=source_shape,
+            moved=moved,
+            target=target_shape,
+            point_map=transform,
+            overlap_mass=_overlap_mass(pair, registration),
+        )
         _write_results(files, moved=moved, pair=pair, registration=registration, transform=transform, outputs=outputs)
     finished = perf_counter()
     record = {
         "schema": "otreg.register/1",
         "inputs": {
-            **{key: transform.provenance[key] for key in ("source", "target")},
+            "source": {**transform.provenance["source"], "absolute": absolute_path(source, source_shape)},
+            "target": {**transform.provenance["target"], "absolute": absolute_path(target, target_shape)},
             **({} if marks is None else marks.record),
         },
-        "outputs": {role: "-" if outputs.piped and path == outputs.shape else str(path) for role, path in files.items()},
+        "outputs": {
+            role: "-" if outputs.piped and path == outputs.shape else str(path) for role, path in files.items()
+        },
         "settings": config.model_dump(mode="json"),
         "resolved": plain(settings),
         "computed_on": where,
@@ -156,6 +167,7 @@ def register_files(
         "stages": [plain(stage) for stage in registration.stages],
         "landmarks": None if distances is None else distances.to_dict(),
         "divergence": divergence.to_dict(),
+        "quality": quality.to_dict(),
         "converged": registration.converged,
         "status": registration.status,
         "warnings": warnings,
@@ -202,6 +214,13 @@ def registration_settings(config: RegisterConfig, *, diagonal: float) -> Registr
         landmark_weight=config.landmark_weight,
         turning_features=config.features == "normals",
     )
+
+
+def _overlap_mass(pair: Pair, registration: Registration) -> float:
+    """Share of the source's mass that finds a partner."""
+    weights = pair.source_measure.weights.double()
+    overlap = registration.transport.source_map.overlap.double()
+    return float((weights * overlap).sum() / weights.sum())
 
 
 def _at(target: Shape, source: Shape) -> Shape:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from otreg.models.point_map import PointMap
 from otreg.quality.distances import Distances, SurfaceDistances, surface_distances
@@ -25,14 +24,12 @@ class Quality:
     """How well a moved source fits its target; lengths in file units.
 
     distances: between the two shapes, both ways; overlap_mass: share of the source's mass that finds a partner, None
-    where it is not known; folding: of the map; landmarks: distances between moved landmarks and those of the target,
-    None where none were given; diagonal: of the target's bounding box, which percentages refer to.
+    where it is not known; folding: of the map; diagonal: of the target's bounding box, which percentages refer to.
     """
 
     distances: SurfaceDistances
     overlap_mass: float | None
     folding: Folding
-    landmarks: Distances | None
     diagonal: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -65,7 +62,6 @@ class Quality:
                 if self.folding.flipped_faces is None
                 else {"count": self.folding.flipped_faces, "checked": self.folding.faces}
             ),
-            "landmarks": None if self.landmarks is None else self._both_units(self.landmarks),
         }
 
     def _both_units(self, distances: Distances) -> dict[str, Any]:
@@ -88,13 +84,12 @@ def quality_of(
     target: Shape,
     point_map: PointMap,
     overlap_mass: float | None = None,
-    landmarks: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
     samples: int = SAMPLES,
 ) -> Quality:
     """How well ``moved``, which is ``source`` moved by ``point_map``, fits ``target``; all in file units.
 
-    overlap_mass: share of the source's mass that finds a partner; landmarks: moved and wanted positions, (k, d) each.
-    samples: how many points of each shape are measured, and at how many corners and faces the map's derivative is.
+    overlap_mass: share of the source's mass that finds a partner; samples: how many points of each shape are measured,
+    and at how many corners and faces the map's derivative is.
     """
     moved_pieces = pieces_of(moved)
     low, high = target.points.min(axis=0), target.points.max(axis=0)
@@ -102,10 +97,5 @@ def quality_of(
         distances=surface_distances(moved_pieces, pieces_of(target), samples=samples),
         overlap_mass=None if overlap_mass is None or not math.isfinite(overlap_mass) else overlap_mass,
         folding=folding_of(point_map, pieces_of(source), most=samples),
-        landmarks=None if landmarks is None else _landmark_distances(*landmarks),
         diagonal=float(np.linalg.norm(high - low)),
     )
-
-
-def _landmark_distances(moved: npt.NDArray[np.float64], wanted: npt.NDArray[np.float64]) -> Distances:
-    return Distances.of(np.linalg.norm(moved - wanted, axis=1), sampled=False, measured_to="points")
