@@ -15,9 +15,10 @@ from enum import Enum
 import torch
 
 from otreg.models import Model
-from otreg.registration.levels import Evaluation, Level
+from otreg.registration.folds import FoldGuard
+from otreg.registration.levels import Evaluation, Level, Rows
+from otreg.registration.mixing import Mixing, part_way
 from otreg.registration.settings import RegistrationSettings
-from otreg.transport.anderson import Anderson
 
 # A step that does not descend is halved this often before the blur is called done.
 _HALVINGS = 4
@@ -50,29 +51,34 @@ def gauss_newton(
     level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float
 ) -> Iterator[Progress]:
     """Steps x + v -> closest model, accelerated as long as the loss descends, else shortened until it does."""
-    d = level.points.shape[1]
-    anderson = Anderson(level.weights.repeat_interleave(d))
+    mixing, guard = Mixing(level, state.model), FoldGuard(level)
     for iteration in range(settings.iterations):
-        weights = level.weights * state.transport.matched_mass
-        if not bool(torch.isfinite(state.transport.displacement).all()):
+        ways, weights = state.transport.displacement, level.weights * state.transport.matched_mass
+        if not bool(torch.isfinite(ways).all()):
             yield Progress(state, 0.0, Ending.NOT_FINITE)
             return
-        plain = state.model.fit(level.points, state.moved + state.transport.displacement, weights)
-        accelerated = anderson.step(state.moved.flatten(), plain(level.points).flatten()).view_as(state.moved)
+        rows = level.rows(state, ways, weights)
+        plain, state = guard.step(rows, state)
+        accelerated = mixing.step(state.model, plain, rows)
         new = None
-        if anderson.active:
-            new = _accept(level, plain.fit(level.points, accelerated, weights), state)
+        if accelerated is not None and not guard.folds(accelerated):
+            new = _accept(level, accelerated, state)
         if new is None:
-            if anderson.active:
-                anderson.reset()
-            new = _shorten(level, plain, state, weights, tolerance)
-        if new is None:
-            yield Progress(state, 0.0, Ending.NO_DESCENT)
-            return
-        move = rms(new.moved - state.moved, weights)
-        state = new
-        ending = Ending.CONVERGED if move <= tolerance else None
-        if ending is None and iteration == settings.iterations - 1:
+            if accelerated is not None:
+                mixing.reset()
+            new = _shorten(level, plain, state, rows, tolerance)
+        ending = Ending.NO_DESCENT if new is None else None
+        move = 0.0
+        if new is not None:
+            move = rms(new.moved - state.moved, weights)
+            state = new
+            if move <= tolerance:
+                ending = Ending.CONVERGED
+        last = iteration == settings.iterations - 1
+        if ending is not None and not last and level.blur <= settings.blur and guard.folds_anywhere(state.model):
+            state, ending = guard.stiffened(state), None
+            mixing.reset()
+        if ending is None and last:
             ending = Ending.OUT_OF_STEPS
         yield Progress(state, move, ending)
         if ending:
@@ -85,16 +91,14 @@ def _accept(level: Level, model: Model, state: Evaluation) -> Evaluation | None:
     return new if new.loss <= state.loss + min(new.slack, 0.01 * abs(state.loss)) else None
 
 
-def _shorten(
-    level: Level, plain: Model, state: Evaluation, weights: torch.Tensor, tolerance: float
-) -> Evaluation | None:
+def _shorten(level: Level, plain: Model, state: Evaluation, rows: Rows, tolerance: float) -> Evaluation | None:
     """The plain step, or the first half, quarter, ... of it that descends; None when none does."""
-    full = plain(level.points) - state.moved
+    full = plain(rows.points) - rows.here
     for halving in range(_HALVINGS):
         part = 0.5**halving
-        model = plain if part == 1 else state.model.fit(level.points, state.moved + part * full, weights)
+        model = plain if part == 1 else part_way(state.model, plain, rows, part)
         new = _accept(level, model, state)
-        if new is not None or part * rms(full, weights) < tolerance:
+        if new is not None or part * rms(full, rows.weights) < tolerance:
             return new
     return None
 

@@ -1,0 +1,56 @@
+"""What a registration says about the bend of its spline: whether it folds, and how stiff it had to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from otreg.measures import Measure
+from otreg.models import BendingModel, Model
+from otreg.models.folding import volume_changes
+
+
+@dataclass(frozen=True)
+class BendReport:
+    """Of a spline, at all points of the source.
+
+    smallest_jacobian: least determinant of its Jacobian, over that of its affine part: 1 where nothing bends, at most 0
+    where it folds (None where the affine part is flat); folded_points: where it is at most 0; stiffness: of the last
+    step, and asked_stiffness: that of the settings, which is less where the shape would have folded.
+    """
+
+    smallest_jacobian: float | None
+    folded_points: int
+    stiffness: float
+    asked_stiffness: float
+
+    @staticmethod
+    def of(model: Model, source: Measure, *, asked: float) -> BendReport | None:
+        """The report on a spline; None for models without bend."""
+        if not isinstance(model, BendingModel):
+            return None
+        changes = volume_changes(model, source.points)
+        smallest = float(changes.min())
+        return BendReport(
+            smallest_jacobian=smallest if bool(torch.isfinite(changes).all()) else None,
+            folded_points=int((changes <= 0).sum()),
+            stiffness=model.stiffness,
+            asked_stiffness=asked,
+        )
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence each about folds and about stiffness that was added."""
+        found = []
+        if self.folded_points:
+            found.append(
+                f"the spline folds at {self.folded_points} points of the source, where it has no inverse; use more "
+                "--stiffness or a larger --blur"
+            )
+        if self.stiffness > self.asked_stiffness:
+            found.append(
+                f"with stiffness {self.asked_stiffness:g} the shape would have folded, so it was raised to "
+                f"{self.stiffness:.2g}; parts that lie close together and move apart, or wrong matches, do that"
+            )
+        return tuple(found)
