@@ -25,7 +25,7 @@ from pydantic import (
     model_validator,
 )
 
-from otreg.config.pair import BatchPair, FilePath, PairConfig, check_both, completed
+from otreg.config.pair import BOTH_LANDMARKS, BatchPair, FilePath, PairConfig, check_both, completed
 from otreg.config.parse import nearest
 from otreg.config.settings import RegisterConfig
 from otreg.config.table import read_table
@@ -155,12 +155,7 @@ class BatchConfig(BaseModel):
         validate_default=True,
         json_schema_extra={
             "anyOf": [{"required": [key]} for key in ("pairs", "table", "all", "every")],
-            "dependentRequired": {
-                "all": ["to"],
-                "to": ["all"],
-                "source_landmarks": ["target_landmarks"],
-                "target_landmarks": ["source_landmarks"],
-            },
+            "dependentRequired": {"all": ["to"], "to": ["all"], **BOTH_LANDMARKS},
         },
     )
 

@@ -55,7 +55,7 @@ def load_batch(file: Path, *, environment: Mapping[str, str] | None = None) -> B
 def _problems_of_table(tree: Tree) -> list[str]:
     """What is wrong with the table of a batch that is wrong elsewhere too."""
     table = tree.root.content.get("table")
-    if table is None or not isinstance(table.content, str):
+    if table is None or not isinstance(table.content, str) or not table.content.strip():
         return []
     return _problems_of_pairs(tree, lambda: read_table(tree.file.parent / table.content, defaults=RegisterConfig()))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, WithJsonSchema, model_validator
 
 from otreg.config.parse import load_settings
 from otreg.config.paths import settings_beside
@@ -26,10 +26,17 @@ FilePath = Annotated[
 ]
 
 
+# In terms of JSON Schema: each of the two needs the other.
+BOTH_LANDMARKS: Final[dict[str, JsonValue]] = {
+    "source_landmarks": ["target_landmarks"],
+    "target_landmarks": ["source_landmarks"],
+}
+
+
 class PairConfig(BaseModel):
     """One pair as it is written in a batch file or in a row of a table; settings: only those that it has of its own."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra={"dependentRequired": BOTH_LANDMARKS})
 
     source: FilePath = Field(title="FILE", description="The shape that is moved.")
     target: FilePath = Field(title="FILE", description="The shape that it is moved onto.")

@@ -248,7 +248,7 @@ class _Builder:
         self._values += 1
         if self._values > MOST_VALUES:
             where = node.place if node is not None else place or Place(1, 1)
-            raise _UnreadableError(where, f"holds more than {MOST_VALUES} values; put long lists of pairs into a table")
+            raise _UnreadableError(where, _too_many())
         if not self._open:
             self.root = node
             return
@@ -276,7 +276,7 @@ class _Builder:
     def _grow(self, parent: Node, node: Node) -> None:
         parent.size += node.size
         if parent.size > MOST_VALUES:
-            raise _UnreadableError(node.place, f"aliases must not repeat more than {MOST_VALUES} values in all")
+            raise _UnreadableError(node.place, _too_many())
 
     def _mappings(self, node: Node) -> list[Node]:
         sources = node.content if isinstance(node.content, list) else [node]
@@ -317,6 +317,10 @@ class _Builder:
         if node is None:
             raise _UnreadableError(place, f"the alias *{anchor} stands inside what it repeats")
         return node
+
+
+def _too_many() -> str:
+    return f"holds more than {MOST_VALUES} values, aliases followed; put long lists of pairs into a table"
 
 
 def _child(node: Node, key: str | int) -> Node | None:
