@@ -1,147 +1,254 @@
-"""Registers real pairs with known truth by the installed command, file to file, and writes errors, times and memory.
+"""Registration of real pairs with known truth, side by side in one run: otreg and the tools that people use instead.
 
-    python benchmarks/registration.py [--data ../shared/data] [--output benchmarks/results/registration.json]
+    python benchmarks/registration.py            (about 20 minutes; writes results/registration.json)
+    python benchmarks/registration.py --quick    (a few minutes, to see that everything runs; writes nothing)
 
-Every pair runs in a process of its own with the same settings (the defaults, but for the model and, for partial scans,
-the reach and blur that the table names). Errors are mean distances between a moved source vertex and the target vertex
-of the same index, over the target's diameter, beside the best rigid and affine maps *fitted on the truth itself*. The
-compiled kernels are cached by a first run that is not counted.
+Each pair (see peers/cases.py) is registered as given and from random poses, by every tool that takes such a pair (see
+peers/tools.py), each tool in a process of its own that has warmed up. A solve over the limit is killed and recorded as
+such, and the tool does not get that pair again. Errors are those of peers/scoring.py; seconds are those of the solve;
+memory is its peak above what the process held before its first one. The installed command is timed as well, from the
+start of its interpreter to the last file written. Tools that are not installed (peers/requirements.txt) are left out by
+name.
 """
 
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
+import pickle
+import select
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from machine import describe_machine
+from peers.cases import AS_GIVEN, Case, cases
+from peers.scoring import score
+from peers.tools import TOOLS
 
-from otreg.io import read_shape, write_shape
-from otreg.shapes import CellBlock, Shape
+from otreg import Shape, write_shape
+from otreg.shapes import triangles_of
 
-ROOT = Path(__file__).resolve().parent.parent
-NONRIGID = ("-m", "similarity,spline")
-RIGID_SCANS = ("-m", "rigid", "--reach", "1%", "--blur", "0.5%")
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+START_LIMIT = 120  # seconds until a tool must be ready
+QUICK_POINTS = 7000
+
+
+@dataclass
+class Run:
+    """What a run of the benchmark knows while it goes on."""
+
+    options: argparse.Namespace
+    folder: Path
+    started: float = field(default_factory=time.perf_counter)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    unavailable: dict[str, str] = field(default_factory=dict)
+    not_run: list[dict[str, Any]] = field(default_factory=list)
+    # (tool, pair) that took longer than the limit.
+    slow: set[tuple[str, str]] = field(default_factory=set)
+    children: dict[str, Child] = field(default_factory=dict)
+
+    @property
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.started
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "registration.json")
-    options = parser.parse_args()
+    options = parse_options()
     if not (options.data / "pairs.json").exists():
         print(f"no pairs at {options.data}: nothing to measure")
         return
-    pairs = json.loads((options.data / "pairs.json").read_text())["pairs"]
-    rows: list[dict[str, Any]] = []
+    for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(options.threads)
+    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     with tempfile.TemporaryDirectory() as folder:
-        warm_up(Path(folder))
-        for pair in pairs:
-            files = shape_files(pair, options.data, Path(folder))
-            if files is None:
-                continue
-            row = measure(pair, *files, Path(folder))
-            rows.append(row)
-            print(json.dumps(row), flush=True)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    result = {"machine": describe_machine(), "command": "python benchmarks/registration.py", "rows": rows}
-    options.output.write_text(json.dumps(result, indent=1) + "\n")
+        run = Run(options, Path(folder))
+        try:
+            for case in cases(options.data, poses=options.poses, most=QUICK_POINTS if options.quick else None):
+                if run.elapsed > options.budget:
+                    reason = f"the time of the run ({options.budget:.0f} s) was over"
+                    run.not_run.append(case.labels | {"reason": reason})
+                else:
+                    measure_case(run, case)
+        finally:
+            for child in run.children.values():
+                child.close()
+    result = {
+        "machine": describe_machine() | {"threads": options.threads, "peers": peer_versions()},
+        "command": " ".join(["python benchmarks/registration.py", *sys.argv[1:]]),
+        "limit_seconds": options.limit,
+        "seconds": round(run.elapsed),
+        "settings": {name: TOOLS[name].settings for name in options.only},
+        "unavailable": run.unavailable,
+        "not_run": run.not_run,
+        "rows": run.rows,
+    }
+    print(f"done in {run.elapsed:.0f} s")
+    if options.output is not None:
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(result, indent=1) + "\n")
 
 
-def warm_up(folder: Path) -> None:
-    """Compiles and caches the kernels."""
-    sample = ROOT / "sample_data"
-    run([str(sample / "scan_source.ply"), str(sample / "scan_target.ply"), "-m", "rigid"], folder)
+def parse_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small pairs and one random pose; writes nothing")
+    parser.add_argument("--only", type=named, default=list(TOOLS), metavar="TOOL,...", help="; ".join(TOOLS))
+    parser.add_argument("--poses", type=int, help="random poses of rigid pairs  [default: 2, with --quick 1]")
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the real pairs")
+    parser.add_argument("--output", type=Path, help="result file  [default: benchmarks/results/registration.json]")
+    parser.add_argument("--limit", type=float, default=30, help="seconds that one solve may take")
+    parser.add_argument("--budget", type=float, default=1380, help="seconds after which no case is begun")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of every tool")
+    options = parser.parse_args()
+    options.poses = options.poses if options.poses is not None else 1 if options.quick else 2
+    if options.output is None and not options.quick and options.only == list(TOOLS):
+        options.output = HERE / "results" / "registration.json"
+    return options
 
 
-def shape_files(pair: dict[str, Any], data: Path, folder: Path) -> tuple[Path, Path] | None:
-    """The pair as files; MakeHuman shapes are made from the base mesh. None for a pair without truth to measure by."""
-    if pair["kind"] not in ("rigid", "nonrigid"):
-        return None
-    if pair["family"] != "makehuman":
-        return data / pair["source"], data / pair["target"]
-    made = []
-    for side in ("source", "target"):
-        made.append(folder / f"{side}.ply")
-        write_shape(makehuman_body(data, pair[side].split(" + ")[1]), made[-1], overwrite=True)
-    return made[0], made[1]
+def named(text: str) -> list[str]:
+    """The tools of a comma list."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in TOOLS:
+            raise argparse.ArgumentTypeError(f"must name tools ({'; '.join(TOOLS)}), separated by commas; got {name!r}")
+    return names
 
 
-def makehuman_body(data: Path, displacement: str) -> Shape:
-    """The body group of base.obj, with the sparse displacements of a target file added."""
-    vertices: list[list[float]] = []
-    faces: list[list[int]] = []
-    group = ""
-    for line in (data / "nonrigid/makehuman_base/makehuman/data/3dobjs/base.obj").read_text().splitlines():
-        key, *words = line.split() or [""]
-        if key == "v":
-            vertices.append([float(word) for word in words[:3]])
-        elif key == "g":
-            group = words[0]
-        elif key == "f" and group == "body":
-            faces.append([int(word.split("/")[0]) - 1 for word in words])
-    points = np.array(vertices)
-    with gzip.open(next(data.rglob(displacement)), "rt") as lines:
-        for line in lines:
-            if line.strip() and not line.startswith("#"):
-                index, *move = line.split()
-                points[int(index)] += [float(word) for word in move[:3]]
-    used, cells = np.unique(np.array(faces), return_inverse=True)
-    return Shape(points[used], (CellBlock("quad", cells.reshape(-1, 4)),))
+def measure_case(run: Run, case: Case) -> None:
+    """Runs all tools that take the case, one after the other, and appends their rows."""
+    print(f"{case.pair}, {case.start}, {max(case.labels['points']):,} points ({run.elapsed:.0f} s so far)", flush=True)
+    problem = run.folder / "case.pickle"
+    problem.write_bytes(pickle.dumps((case.source, case.target)))
+    for name in run.options.only:
+        tool = TOOLS[name]
+        if case.kind not in tool.kinds or name in run.unavailable:
+            continue
+        row = case.labels | {"tool": name}
+        reason = why_not(run, name, case)
+        if reason is not None:
+            run.rows.append(row | {"skipped": reason})
+            continue
+        row |= solve(run, name, case, problem)
+        if "unavailable" in row:
+            run.unavailable[name] = row["unavailable"]
+            continue
+        if "over_seconds" in row:
+            run.slow.add((name, case.pair))
+        if "seconds" in row and name.startswith("otreg") and case.start == AS_GIVEN:
+            row |= time_command(run, case, TOOLS[name].models)
+        run.rows.append(row)
+        print(f"  {name:28} {summary(row)}", flush=True)
 
 
-def measure(pair: dict[str, Any], source: Path, target: Path, folder: Path) -> dict[str, Any]:
-    """One registration: its settings, error against the truth, seconds file to file, and peak memory."""
-    flags = NONRIGID if pair["kind"] == "nonrigid" else ("-m", "rigid")
-    if "rotation_deg" in pair or pair["family"] == "lidar_car":
-        flags = RIGID_SCANS
-    output = folder / f"moved{source.suffix}"
-    seconds, memory, answer = run([str(source), str(target), *flags, "-o", str(output), "--json"], folder)
-    moved, start, goal = (read_shape(path).points for path in (output, source, target))
-    diameter = pair.get("target_diameter") or float(np.linalg.norm(goal.max(0) - goal.min(0)))
-    row: dict[str, Any] = {"id": pair["id"], "flags": " ".join(flags), "points": [len(start), len(goal)]}
-    if "T_source_to_target" in pair:
-        truth = np.array(pair["T_source_to_target"])
-        expected = start @ truth[:3, :3].T + truth[:3, 3]
-        row["rotation_error_degrees"] = rotation_angle(start, moved, expected)
-        row["translation_error_percent"] = 100 * float(np.linalg.norm((moved - expected).mean(0))) / diameter
-    elif "baseline_mean_error_over_diameter" in pair:
-        row["error"] = float(np.linalg.norm(moved - goal, axis=1).mean()) / diameter
-        row["best_rigid"] = pair["baseline_mean_error_over_diameter"]["best_rigid"]
-        row["best_affine"] = pair["baseline_mean_error_over_diameter"]["best_affine"]
-    else:
-        row["displacement_percent"] = 100 * float(np.linalg.norm(moved - start, axis=1).mean()) / diameter
-    return row | {"seconds": round(seconds, 2), "peak_mib": round(memory), "converged": answer["converged"]}
+def why_not(run: Run, name: str, case: Case) -> str | None:
+    """The reason for which a tool is not tried on a case of its kind, if there is one."""
+    tool = TOOLS[name]
+    if case.source.dimension not in tool.dimensions:
+        return f"takes points of {' or '.join(map(str, tool.dimensions))} coordinates only"
+    if tool.faces and not all(len(triangles_of(shape)) for shape in (case.source, case.target)):
+        return "needs surfaces"
+    if (name, case.pair) in run.slow:
+        return f"took more than {run.options.limit:.0f} s as given"
+    return None
 
 
-def rotation_angle(start: np.ndarray, moved: np.ndarray, expected: np.ndarray) -> float:
-    """Angle in degrees between two rotations of the same points."""
-    maps = [np.linalg.lstsq(start - start.mean(0), goal - goal.mean(0), rcond=None)[0] for goal in (moved, expected)]
-    return float(np.degrees(np.arccos(np.clip((np.trace(maps[0] @ maps[1].T) - 1) / 2, -1, 1))))
+def solve(run: Run, name: str, case: Case, problem: Path) -> dict[str, Any]:
+    """The row of one solve: seconds, memory, errors; or why there are none."""
+    if name not in run.children:
+        run.children[name] = Child(name, run.folder / "moved.npy")
+    child = run.children[name]
+    row = child.answer(problem, run.options.limit)
+    if child.process.poll() is not None or "over_seconds" in row:
+        run.children.pop(name).close()
+    return row | score(case, np.load(child.moved)) if "seconds" in row else row
 
 
-def run(arguments: list[str], folder: Path) -> tuple[float, float, dict[str, Any]]:
-    """Seconds, peak MiB and JSON answer of one call of the command."""
-    command = [str(Path(sys.executable).with_name("otreg")), "register", *arguments, "--overwrite", "-q"]
+class Child:
+    """The process of one tool (see peers/child.py)."""
+
+    def __init__(self, name: str, moved: Path) -> None:
+        command = [sys.executable, "-m", "peers.child", name, str(moved)]
+        self.moved = moved
+        self.process = subprocess.Popen(
+            command, cwd=HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+
+    def answer(self, problem: Path, limit: float) -> dict[str, Any]:
+        """What the tool makes of a case, or what went wrong; the process is of no more use after "over_seconds"."""
+        assert self.process.stdin is not None
+        self.moved.unlink(missing_ok=True)
+        try:
+            self.process.stdin.write(f"{problem}\n".encode())
+            self.process.stdin.flush()
+        except OSError:
+            pass  # it has ended; its last line says why
+        row = self._line(START_LIMIT)
+        if "over_seconds" in row:
+            return row | {"failed": f"was not ready after {START_LIMIT} s"}
+        return self._line(limit) if "ready" in row else row
+
+    def _line(self, limit: float) -> dict[str, Any]:
+        """What the process says next, waited for at most ``limit`` seconds."""
+        assert self.process.stdout is not None
+        ready, _, _ = select.select([self.process.stdout], [], [], limit)
+        if not ready:
+            return {"over_seconds": limit}
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {"failed": f"the process ended with {self.process.wait()}"}
+
+    def close(self) -> None:
+        """Ends the process, whatever it is at."""
+        self.process.kill()
+        self.process.communicate()
+
+
+def time_command(run: Run, case: Case, models: str) -> dict[str, Any]:
+    """Seconds of the installed command on files, with the interpreter's start and the imports."""
+    files = [run.folder / f"{name}.{'ply' if case.source.dimension == 3 else 'csv'}" for name in ("a", "b", "moved")]
+    for shape, file in zip((case.source, case.target), files, strict=False):
+        write_shape(Shape(points=shape.points, cells=shape.cells), file, overwrite=True)
+    command = [str(Path(sys.executable).with_name("otreg")), "register", *map(str, files[:2]), "-m", models]
+    command += ["-o", str(files[2]), "--overwrite", "-q"]
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder)
-    assert process.stdout is not None
-    out = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
     seconds = time.perf_counter() - started
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)} failed with exit code {process.returncode}")
-    memory = usage.ru_maxrss / 1024
-    return seconds, memory, json.loads(out) if out.strip().startswith("{") else {}
+    return {"command_seconds": round(seconds, 2)} if code == 0 else {"command_failed": code}
+
+
+def summary(row: dict[str, Any]) -> str:
+    if "seconds" not in row:
+        return json.dumps({key: row[key] for key in ("over_seconds", "failed") if key in row})
+    errors = {
+        "rotation_degrees": "{:.3f}°",
+        "translation_percent": "{:.3f} %",
+        "error": "error {:.5f}",
+        "inliers": "inliers {:.3f}",
+        "best_affine": "(best affine {:.5f})",
+    }
+    parts = [words.format(row[key]) for key, words in errors.items() if key in row]
+    if row["success"] is not None:
+        parts.append("success" if row["success"] else "no success")
+    return "  ".join([f"{row['seconds']:7.2f} s  {row['peak_mib']:5} MiB", *parts])
+
+
+def peer_versions() -> dict[str, str]:
+    """Version of each package of the tools that is installed."""
+    found = {}
+    for package in dict.fromkeys(package for tool in TOOLS.values() for package in tool.packages):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
 
 
 if __name__ == "__main__":

@@ -6,9 +6,12 @@ No figure on the page is typed by hand, and a section whose result file is missi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import statistics
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+
+from draw_registrations import draw_registrations
 
 DOCS = Path(__file__).resolve().parent
 RESULTS = DOCS.parent / "benchmarks" / "results"
@@ -48,76 +51,196 @@ def machine_words(machine: Row) -> str:
 
 
 def registration_section(result: Row) -> list[str]:
-    rows = result["rows"]
-    nonrigid = [row for row in rows if "best_affine" in row and row["flags"] != "-m rigid"]
-    rigid = [row for row in rows if row not in nonrigid]
+    rows = [row for row in result["rows"] if "skipped" not in row]
+    rigid = [row for row in rows if row["kind"] == "rigid"]
+    bent = [row for row in rows if row["kind"] in ("nonrigid", "landmarks")]
+    loose = [row for row in rows if row["kind"] == "no truth"]
+    lines = [
+        "## Registration of real pairs, side by side",
+        "",
+        f"`{result['command']}` on {machine_words(result['machine'])}, {peers(result['machine']['peers'])}, threads of "
+        f"each tool: {result['machine']['threads']}; [results](../benchmarks/results/registration.json). Every tool "
+        "gets each pair as it is given and from random poses (turned at random, one diagonal away), in a process of "
+        f"its own that has warmed up; a solve of more than {result['limit_seconds']:.0f} s is killed. What no tool is "
+        "told: how the shapes lie, and how much of them overlaps. One set of settings per tool:",
+        "",
+        *(f"* {name}: {words}" for name, words in result["settings"].items() if name not in result["unavailable"]),
+    ]
+    if result["unavailable"]:
+        lines += [
+            "",
+            "Not installed, and so left out: " + "; ".join(f"{k} ({v})" for k, v in result["unavailable"].items()),
+        ]
+    if draw_registrations(result, DOCS / "images" / "registration.png"):
+        lines += ["", "![Error against time of every tool on every pair](images/registration.png)"]
+    lines += [
+        "",
+        "### Poses",
+        "",
+        "A success is a rotation less than 1° and a centre less than 0.5 % of the target's diagonal off. "
+        "Medians are over all runs that ended, memory is the largest; what a process held before the solve is not "
+        "counted.",
+        "",
+        *rates(rigid, "rotation error", "rotation_degrees", "{:.2f}°"),
+        "",
+        *pair_table(rigid, pose_cell),
+        "",
+        "The bunny's scans overlap by 93 %, 65 % and 47 % of the source; cow, bunny_adaptive and skull are one surface "
+        "meshed twice.",
+        "",
+        "### Bent shapes",
+        "",
+        "Mean distance between a moved vertex and the target's vertex of the same index, over the target's diameter. "
+        "Best rigid and best affine are maps *fitted on that truth*; a success is below the best affine one (for the "
+        "four landmarks of the femur, which fit any affine map, below the best rigid one).",
+        "",
+        *rates(bent, "error over that of the best affine map", "ratio", "{:.2f}"),
+        "",
+        *pair_table(bent, bent_cell, ("best rigid", "best_rigid"), ("best affine", "best_affine")),
+    ]
+    if loose:
+        lines += [
+            "",
+            "### Without a truth",
+            "",
+            "Share of the source's points within 1 % of the diagonal of the target, before and after, and the root "
+            "mean square distance of the nearer half of them.",
+            "",
+            *table(
+                ("pair", "start", "tool", "before", "after", "nearer half", "seconds"),
+                ((row["pair"], row["start"], row["tool"], *loose_cells(row), seconds_of(row)) for row in loose),
+            ),
+        ]
+    return lines + command_times(rows) + lost_registrations(rigid, bent) + left_out(result)
+
+
+def rates(rows: list[Row], title: str, key: str, words: str) -> list[str]:
+    """A table with a line per tool: successes, median error, median time and largest memory."""
+    body = []
+    for tool in dict.fromkeys(row["tool"] for row in rows):
+        own = [row | ratio_of(row) for row in rows if row["tool"] == tool]
+        done = [row for row in own if "seconds" in row]
+        starts = [[row for row in own if (row["start"] == "as given") is given] for given in (True, False)]
+        body.append(
+            [
+                tool,
+                *(f"{sum(bool(row.get('success')) for row in some)} of {len(some)}" for some in starts),
+                median((row[key] for row in done if key in row), words),
+                median((row["seconds"] for row in done), "{:.2f}"),
+                f"{max((row['peak_mib'] for row in done), default=0):,}",
+            ]
+        )
+    header = ("tool", "successes as given", "from random poses", f"median {title}", "median seconds", "MiB")
+    return table(header, body)
+
+
+def ratio_of(row: Row) -> Row:
+    """The error over the best affine map's, where there is one."""
+    return {"ratio": row["error"] / row["best_affine"]} if "error" in row and row.get("best_affine") else {}
+
+
+def median(values: Iterable[float], words: str) -> str:
+    found = list(values)
+    return words.format(statistics.median(found)) if found else "–"
+
+
+def pair_table(rows: list[Row], cell_of: Callable[[Row], str], *references: tuple[str, str]) -> list[str]:
+    """A table with a line per pair and start and a column per tool."""
+    tools = list(dict.fromkeys(row["tool"] for row in rows))
+    body = []
+    for pair, start in sorted(dict.fromkeys((row["pair"], row["start"]) for row in rows)):
+        here = {row["tool"]: row for row in rows if (row["pair"], row["start"]) == (pair, start)}
+        known = [next((row[key] for row in here.values() if key in row), None) for _, key in references]
+        shown = ["–" if value is None else f"{value:.4f}" for value in known]
+        body.append([pair, start, *shown, *(cell_of(here[tool]) if tool in here else "–" for tool in tools)])
+    return table(("pair", "start", *(title for title, _ in references), *tools), body)
+
+
+def pose_cell(row: Row) -> str:
+    if "rotation_degrees" not in row:
+        return why_none(row)
+    text = f"{row['rotation_degrees']:.2f}°, {row['translation_percent']:.2f} %<br>{row['seconds']:.2g} s"
+    text = f"**{text}**" if row["success"] else text
+    return text + "<br>(ambiguous)" if row.get("ambiguous") else text
+
+
+def bent_cell(row: Row) -> str:
+    if "error" not in row:
+        return why_none(row)
+    text = f"{row['error']:.4f}, {row['seconds']:.2g} s"
+    return f"**{text}**" if row["success"] else text
+
+
+def loose_cells(row: Row) -> tuple[str, str, str]:
+    if "inliers" not in row:
+        return "–", "–", why_none(row)
+    return f"{row['inliers_before']:.1%}", f"{row['inliers']:.1%}", f"{row['trimmed_rms_percent']:.3f} %"
+
+
+def why_none(row: Row) -> str:
+    return f"> {row['over_seconds']:.0f} s" if "over_seconds" in row else "failed"
+
+
+def seconds_of(row: Row) -> str:
+    return f"{row['seconds']:.2g}" if "seconds" in row else "–"
+
+
+def command_times(rows: list[Row]) -> list[str]:
+    """How long the installed command takes on the pairs as they are given."""
+    timed = [row for row in rows if "command_seconds" in row]
+    if not timed:
+        return []
+    timed.sort(key=lambda row: (row["tool"], max(row["points"])))
     return [
-        "## Registration of real pairs",
         "",
-        f"`{result['command']}` on {machine_words(result['machine'])}; "
-        "[results](../benchmarks/results/registration.json). Each pair is one call of `otreg register` in a process of "
-        "its own, file to file, imports included, compiled kernels cached.",
+        "### The command, file to file",
         "",
-        "Non-rigid pairs, with the defaults and `-m similarity,spline`: mean distance between a moved vertex and the "
-        "target's vertex of the same index, over the target's diameter, beside the best rigid and affine maps that "
-        "were *fitted on the truth*.",
+        "Seconds of `otreg register` from the start of the interpreter to the last file, pairs as given.",
         "",
         *table(
-            ("pair", "vertices", "error", "best rigid", "best affine", "seconds", "MiB", "converged"),
+            ("pair", "points", "models", "seconds"),
             (
                 (
-                    row["id"],
-                    f"{row['points'][0]:,}",
-                    *(f"{row[key]:.4f}" for key in ("error", "best_rigid", "best_affine")),
-                    f"{row['seconds']:.1f}",
-                    f"{row['peak_mib']}",
-                    yes(row["converged"]),
+                    row["pair"],
+                    f"{row['points'][0]:,} and {row['points'][1]:,}",
+                    row["tool"],
+                    f"{row['command_seconds']:.1f}",
                 )
-                for row in nonrigid
+                for row in timed
             ),
         ),
-        "",
-        "Rigid pairs. Scans overlap in part (93 %, 65 % and 47 % for the bunny) and start where the scanner left them; "
-        "a shape that was meshed twice should not move.",
-        "",
-        *table(
-            ("pair", "flags", "rotation error", "translation error", "mean error or motion", "seconds", "MiB"),
-            (
-                (
-                    row["id"],
-                    f"`{row['flags']}`",
-                    f"{row['rotation_error_degrees']:.2f}°" if "rotation_error_degrees" in row else "",
-                    f"{row['translation_error_percent']:.2f} %" if "translation_error_percent" in row else "",
-                    motion(row),
-                    f"{row['seconds']:.1f}",
-                    f"{row['peak_mib']}",
-                )
-                for row in rigid
-            ),
-        ),
-        "",
-        *lost_registrations(nonrigid, rigid),
     ]
 
 
-def motion(row: Row) -> str:
-    if "error" in row:
-        return f"{100 * row['error']:.4f} %"
-    return f"{row['displacement_percent']:.3f} %" if "displacement_percent" in row else ""
+def lost_registrations(rigid: list[Row], bent: list[Row]) -> list[str]:
+    """What went wrong, by rules: otreg fails, a peer is nearer to the truth, a peer is faster and succeeds as well."""
+    failed, nearer, faster = [], [], []
+    for rows, key, words in ((rigid, "rms_percent", "{:.3f} %"), (bent, "error", "{:.4f}")):
+        for own in (row for row in rows if row["tool"].startswith("otreg")):
+            where = f"{own['pair']}, {own['start']}"
+            if not own.get("success"):
+                failed.append(where + (" (reported as ambiguous)" if own.get("ambiguous") else ""))
+            for row in rows:
+                if row is own or (row["pair"], row["start"]) != (own["pair"], own["start"]) or key not in row:
+                    continue
+                if key not in own or row[key] < own[key]:
+                    found = f" ({words.format(row[key])} against {words.format(own[key])})" if key in own else ""
+                    nearer.append(f"{row['tool']} on {where}{found}")
+                if row["success"] and row["seconds"] < own.get("seconds", 0):
+                    faster.append(f"{row['tool']} on {where} ({row['seconds']:.2g} s against {own['seconds']:.2g} s)")
+    parts = {"otreg fails on": failed, "Nearer to the truth than otreg": nearer, "Succeed in less time": faster}
+    lines = ["", "### What we lose"]
+    for title, entries in parts.items():
+        lines += ["", f"{title}: {'nothing.' if not entries else ''}".rstrip()]
+        lines += ["", *(f"* {entry}" for entry in entries)] if entries else []
+    return lines
 
 
-def lost_registrations(nonrigid: list[Row], rigid: list[Row]) -> list[str]:
-    """What went wrong, by rules: wrong poses, worse than an affine map, ended before it converged."""
-    wrong = [row["id"] for row in rigid if row.get("rotation_error_degrees", 0) > 5]
-    worse = [row["id"] for row in nonrigid if row["error"] >= row["best_affine"]]
-    ended = [row["id"] for row in (*nonrigid, *rigid) if not row["converged"]]
-    return [
-        "What we lose:",
-        "",
-        f"* in a wrong pose (more than 5° off): {names(wrong)};",
-        f"* no better than the best affine map: {names(worse)};",
-        f"* stopped at the allowed number of steps: {names(ended)}.",
-    ]
+def left_out(result: Row) -> list[str]:
+    skipped = [row for row in result["rows"] if "skipped" in row]
+    entries = [f"{row['tool']} on {row['pair']}, {row['start']}: {row['skipped']}" for row in skipped]
+    entries += [f"{case['pair']}, {case['start']}: {case['reason']}" for case in result["not_run"]]
+    return ["", "Not measured:", "", *(f"* {entry}" for entry in entries)] if entries else []
 
 
 # ---------------------------------------------------------------- transport
@@ -264,7 +387,7 @@ def errors(row: Row) -> str:
 
 
 def scaling(result: Row) -> list[str]:
-    lines = ["", "### Growth and warm starts"]
+    lines = ["", "### Growth"]
     if result["growth"]:
         lines += ["", "Slope of log time against log points, from 10,000 points on (1 is linear):", ""]
     lines += [
@@ -272,18 +395,6 @@ def scaling(result: Row) -> list[str]:
         f"(from size to size: {', '.join(f'{slope:.2f}' for slope in found['slopes_between'])})"
         for found in result["growth"]
     ]
-    steps = result["steps"]
-    if steps is not None and "ratio" in steps:
-        worst = max(abs(step["value_difference"]) for step in steps["steps"])
-        maps = max(step["map_difference"] for step in steps["steps"])
-        lines += [
-            "",
-            f"A step of a registration after the first ({steps['geometry']}, {steps['points']:,} points, blur "
-            f"{steps['blur']:.0%}; the source turns by half a degree and moves by half a blur, the target was "
-            f"prepared) costs {steps['ratio']:.2f} of a solve from the start (median of {len(steps['steps'])} steps); "
-            f"its answer differs from that one's by at most {percent(worst)} in the value and {percent(maps)} in the "
-            "map.",
-        ]
     return lines
 
 
@@ -334,14 +445,6 @@ def same_case(one: Row, other: Row) -> bool:
 
 def peers(versions: dict[str, str]) -> str:
     return ", ".join(f"{name} {found}" for name, found in versions.items())
-
-
-def names(found: list[str]) -> str:
-    return ", ".join(found) or "none"
-
-
-def yes(flag: bool) -> str:
-    return "yes" if flag else "no"
 
 
 if __name__ == "__main__":

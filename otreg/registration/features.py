@@ -69,7 +69,7 @@ def _normals(ways: Array, used: npt.NDArray[np.bool_]) -> Array:
 
 def _histograms(cosines: Array, distance: Array, used: npt.NDArray[np.bool_]) -> Array:
     """(n, k) square roots of the counts of (n, m, a) cosines by shells of the distance (n, m), each over their sum."""
-    n, m, a = cosines.shape
+    n, _, a = cosines.shape
     shell = np.minimum((distance * _SHELLS).astype(np.int64), _SHELLS - 1)
     # Shared between the two nearest bins, so that a small change of an angle is a small change of the histogram.
     place = np.clip((cosines + 1) / 2, 0, 1) * (_BINS - 1)

@@ -48,8 +48,8 @@ _ROUNDS = (
 )
 # Shapes whose best pose keeps less of one of them than this have a part in common only.
 _WHOLE = 0.9
-# Poses in which parts look alike that join the others, and the sizes of the source that are tried for a similarity, over
-# the one that gives both shapes one radius.
+# Poses in which parts look alike that join the others, and the sizes of the source that are tried for a similarity,
+# over the one that gives both shapes one radius.
 _ALIKE = 12
 _SIZES = (1.0, 0.8, 1.25, 0.64, 1.5625)
 # Densities closer than this are one: another sampling of a shape changes them by as much.
