@@ -1,6 +1,6 @@
 """Writes docs/json.md, the fields of all JSON that otreg prints, from the schemas in otreg/records.
 
-    python docs/make_json.py
+python docs/make_json.py
 """
 
 from collections.abc import Iterator

@@ -50,6 +50,8 @@ def command(
     if output == DASH:
         return
     if as_json:
-        print_json({"schema": "otreg.convert/1", "output": str(output), "points": converted.points, "warnings": warnings})
+        print_json(
+            {"schema": "otreg.convert/1", "output": str(output), "points": converted.points, "warnings": warnings}
+        )
     else:
         print_rows([("converted", f"{converted.points} points"), ("shape", str(output))])

@@ -42,8 +42,8 @@ def command(
 ) -> None:
     """Say how far apart the shapes of the files SOURCE and TARGET are, as they lie.
 
-    Prints the debiased Sinkhorn divergence for the cost |x - y|^p / p, with the interval that holds it. A "-" stands for
-    standard input.
+    Prints the debiased Sinkhorn divergence for the cost |x - y|^p / p, with the interval that holds it. A "-" stands
+    for standard input.
     """
     resolved = resolved_settings(DistanceConfig, settings, config_file)
 

@@ -73,7 +73,9 @@ def _rows(found: Diagnosis) -> Iterator[tuple[str, str]]:
         state = "" if cache.writable else ", cannot be written"
         yield "cache", f"{cache.owner}: {cache.path or 'no folder'}{state}"
     for extra in found.extras:
-        how = f"{extra.package} {extra.version}" if extra.version else f"not installed: pip install 'otreg[{extra.name}]'"
+        how = (
+            f"{extra.package} {extra.version}" if extra.version else f"not installed: pip install 'otreg[{extra.name}]'"
+        )
         yield "extra", f"{extra.name}, for {extra.enables}: {how}"
     for problem in found.problems:
         yield "problem", problem.what

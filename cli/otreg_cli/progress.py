@@ -1,4 +1,4 @@
-"""What a registration is doing, on stderr: one live line on a terminal, or a line per step where somebody asks for it."""
+"""What a registration is doing, on stderr: one live line on a terminal, or a line per step for those who ask."""
 
 from __future__ import annotations
 

@@ -15,7 +15,9 @@ def progress_option(command: Command) -> Command:
     """Adds --progress, -v and -q, passed as ``progress``, ``verbose`` and ``quiet``."""
     for option in (
         click.option("-v", "--verbose", is_flag=True, help="The same as --progress plain."),
-        click.option("-q", "--quiet", is_flag=True, help="Print errors only; no progress unless --progress asks for it."),
+        click.option(
+            "-q", "--quiet", is_flag=True, help="Print errors only; no progress unless --progress asks for it."
+        ),
         click.option(
             "--progress",
             type=click.Choice(["auto", "plain", "json", "none"]),

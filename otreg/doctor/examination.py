@@ -87,16 +87,21 @@ def _of_import(asked: Answer) -> Iterator[Problem]:
 
 
 def _of_trials(tried: tuple[Trial, ...], caches: tuple[Cache, ...]) -> Iterator[Problem]:
-    written = {cache.owner: cache for cache in caches if cache.writable}
+    """One problem per reason: what is broken below all reductions is one thing to mend."""
+    written = {cache.owner for cache in caches if cache.writable}
+    failed: dict[str, list[Trial]] = {}
     for trial in tried:
-        if trial.outcome != "fails":
-            continue
-        name = "the default" if trial.reduction == "auto" else f"{trial.reduction} on {trial.device}"
-        if trial.reduction == "keops" and "keops" not in written:
-            advice = set_variable("KEOPS_CACHE_FOLDER")
-        else:
-            advice = remedy(trial.reason)
-        yield Problem(f"{name} does not work: {trial.reason}", advice, fatal=trial.is_default)
+        if trial.outcome == "fails":
+            failed.setdefault(trial.reason, []).append(trial)
+    for reason, which in failed.items():
+        names = ", ".join("the default" if trial.reduction == "auto" else _name(trial) for trial in which)
+        no_cache = "keops" not in written and all(trial.reduction == "keops" for trial in which)
+        advice = set_variable("KEOPS_CACHE_FOLDER") if no_cache else remedy(reason)
+        yield Problem(f"does not work: {names}: {reason}", advice, fatal=any(trial.is_default for trial in which))
+
+
+def _name(trial: Trial) -> str:
+    return f"{trial.reduction} on {trial.device}"
 
 
 def _of_graphics(graphics: Graphics, reason: str, *, known: bool) -> Iterator[Problem]:
@@ -110,7 +115,9 @@ def _of_graphics(graphics: Graphics, reason: str, *, known: bool) -> Iterator[Pr
         yield Problem(f"{names} is not used: this build of PyTorch is for the CPU alone", CUDA_BUILD)
     else:
         found = f": {reason}" if reason else ""
-        yield Problem(f"{names} is not used: PyTorch (CUDA {graphics.cuda_build}) finds no device{found}", UPDATE_DRIVER)
+        yield Problem(
+            f"{names} is not used: PyTorch (CUDA {graphics.cuda_build}) finds no device{found}", UPDATE_DRIVER
+        )
 
 
 def _names(found: tuple[Card, ...]) -> str:
@@ -135,7 +142,7 @@ def _of_machine(have: Cores, main: Memory, threads: Threads) -> Iterator[Problem
         yield Problem(
             f"{threads.numba} threads compute on {have.allowed} cores that this process may use: they get in each "
             "other's way",
-            f"give --threads {have.allowed}, or set NUMBA_NUM_THREADS={have.allowed} and OMP_NUM_THREADS={have.allowed}",
+            f"give --threads {have.allowed}, or set NUMBA_NUM_THREADS and OMP_NUM_THREADS to {have.allowed}",
         )
     if main.available is not None and main.available < LITTLE_MEMORY:
         yield Problem(

@@ -12,12 +12,24 @@ UPDATE_DRIVER = (
     "(nvidia-smi names it): https://pytorch.org/get-started/previous-versions"
 )
 
+
+def set_variable(variable: str) -> str:
+    """What to do about a cache that cannot be written."""
+    return f"set {variable} to a folder that can be written, on a disk of this machine: export {variable}=FOLDER"
+
+
 # The first of these that occurs in the reason of a failure, in lower case, says what to do.
 _KNOWN = (
     ("compiler was found", INSTALL_COMPILER),
-    ("compiler failed", f"look at what it says with: otreg distance A B --reduction keops --debug; or {INSTALL_COMPILER}"),
-    ("no locator available", "set NUMBA_CACHE_DIR to a folder that can be written, such as /tmp/numba-$USER"),
-    ("nvrtc", "install CUDA's runtime compiler: pip install nvidia-cuda-nvrtc-cu12, or set CUDA_PATH to a CUDA toolkit"),
+    (
+        "compiler failed",
+        f"look at what it says with: otreg distance A B --reduction keops --debug; or {INSTALL_COMPILER}",
+    ),
+    ("no locator available", set_variable("NUMBA_CACHE_DIR")),
+    (
+        "nvrtc",
+        "install CUDA's runtime compiler: pip install nvidia-cuda-nvrtc-cu12, or set CUDA_PATH to a CUDA toolkit",
+    ),
     ("libcuda", "install NVIDIA's driver; in a container start it with the GPU, as docker run --gpus all does"),
     ("driver", UPDATE_DRIVER),
     ("out of memory", "other programs hold the memory: nvidia-smi and top list them; or compute on fewer points"),
@@ -37,8 +49,3 @@ def remedy(reason: str) -> str:
     lower = reason.lower()
     found = next((advice for sign, advice in _KNOWN if sign in lower), None)
     return found or "run a small otreg distance with that --reduction and --debug, and report what it prints"
-
-
-def set_variable(variable: str) -> str:
-    """What to do about a cache that cannot be written."""
-    return f"set {variable} to a folder that can be written, on a disk of this machine: export {variable}=FOLDER"

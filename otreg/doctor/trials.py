@@ -14,9 +14,7 @@ MODULE = "otreg.doctor.trial"
 AGREEMENT = 1e-3
 
 
-def trials(
-    *, cuda: bool, seconds: float, on_trial: Callable[[str], None] = lambda what: None
-) -> tuple[Trial, ...]:
+def trials(*, cuda: bool, seconds: float, on_trial: Callable[[str], None] = lambda what: None) -> tuple[Trial, ...]:
     """One trial per reduction and device, each within so many seconds; the first one is the default's.
 
     cuda: whether PyTorch finds a CUDA device. on_trial: called before each with a few words.

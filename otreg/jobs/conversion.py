@@ -33,7 +33,10 @@ def extension_for(shape: Shape, path: Path) -> tuple[str, str | None]:
         extension = first
     except OutputFileError:  # the caller's own check says what is wrong with the second one, if anything
         pass
-    return extension, f"{shape.path or path}: format {info.name} can only be read; the moved shape is written as {extension[1:]}"
+    return (
+        extension,
+        f"{shape.path or path}: format {info.name} can only be read; the moved shape is written as {extension[1:]}",
+    )
 
 
 def check_conversion(shape: Shape, path: Path, format: str | None = None) -> None:

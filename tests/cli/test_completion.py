@@ -63,7 +63,11 @@ def test_bash_itself_completes_commands_flags_words_and_files(tmp_path):
         PATH={SCRIPT.parent}:$PATH; cd {tmp_path}
         eval "$(_OTREG_COMPLETE=bash_source otreg)"
         compopt() {{ echo compopt "$@"; }}
-        offered() {{ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _otreg_completion otreg; echo "${{COMPREPLY[*]}}"; }}
+        offered() {{
+            COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=()
+            _otreg_completion otreg
+            echo "${{COMPREPLY[*]}}"
+        }}
         offered otreg regi; offered otreg register a b --dev; offered otreg register a b --device cu
         offered otreg register sku
     """

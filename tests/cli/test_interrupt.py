@@ -44,9 +44,7 @@ def interrupted(arguments: list[str], seconds: float, by: signal.Signals = signa
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("by", "ends"), [(signal.SIGINT, (130, "interrupted")), (signal.SIGTERM, (143, "terminated"))]
-)
+@pytest.mark.parametrize(("by", "ends"), [(signal.SIGINT, (130, "interrupted")), (signal.SIGTERM, (143, "terminated"))])
 def test_a_signal_at_any_moment_is_one_line_and_leaves_no_file(
     pair: tuple[Path, Path], tmp_path: Path, by: signal.Signals, ends: tuple[int, str]
 ) -> None:

@@ -29,7 +29,7 @@ def test_the_last_line_is_the_answer(module):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("print('{\"error\": \"no compiler\"}')", "no compiler"),
+        ('print(\'{"error": "no compiler"}\')', "no compiler"),
         ("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)", "the process was ended by SIGSEGV"),
         ("import os\nos._exit(7)", "the process ended with code 7 and said nothing"),
         ("import nothing_of_that_name", "ModuleNotFoundError: No module named 'nothing_of_that_name'"),

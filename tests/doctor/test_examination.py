@@ -10,14 +10,16 @@ import pytest
 import otreg.doctor.examination as module
 from otreg.doctor import examine, trials
 from otreg.doctor.caches import can_be_written
-from otreg.doctor.child import Answer
+from otreg.doctor.child import Answer, ask
 from otreg.doctor.graphics import Card, _card, cards
 from otreg.doctor.machine import Cores, Memory
 from otreg.doctor.remedies import INSTALL_COMPILER, remedy
 from otreg.doctor.software import EXTRAS
+from otreg.doctor.trial import trial
 
 ROOT = Path(__file__).parents[2]
 H100 = Card("NVIDIA H100", 80 << 30, "550.54")
+HAVE = Cores(2, 2, None), Memory(None, None, 8 << 30)
 FACTS = {
     "cuda_build": None,
     "cuda_available": False,
@@ -36,7 +38,7 @@ CPU = {"reduction": "cpu", "device": "cpu", **SOLVED}
 def machine(monkeypatch):
     """A machine that answers as told: facts, and by "reduction device" what the trial says (a text is a reason)."""
 
-    def build(facts=FACTS, answers=None, found=(), have=(Cores(2, 2, None), Memory(None, None, 8 << 30))):
+    def build(facts=FACTS, answers=None, found=(), have=HAVE):
         told = {"dense cpu": DENSE, "auto auto": CPU, "keops cpu": {**DENSE, "reduction": "keops"}, **(answers or {})}
 
         def asked(name, *arguments, seconds):
@@ -72,12 +74,12 @@ def test_a_reduction_that_fails_is_a_problem_and_only_the_default_is_fatal(machi
     found = machine(answers={"keops cpu": "ResourceError: no C++ compiler was found."})
     assert found.works
     (problem,) = found.problems
-    assert problem.what == "keops on cpu does not work: ResourceError: no C++ compiler was found."
+    assert problem.what == "does not work: keops on cpu: ResourceError: no C++ compiler was found."
     assert (problem.fix, problem.fatal) == (INSTALL_COMPILER, False)
     found = machine(answers={"auto auto": "the process was ended by SIGILL", "cpu cpu": CPU})
     assert not found.works
     assert [(problem.what, problem.fatal) for problem in found.problems] == [
-        ("the default does not work: the process was ended by SIGILL", True)
+        ("does not work: the default: the process was ended by SIGILL", True)
     ]
     assert "does not fit this processor" in found.problems[0].fix
 
@@ -151,7 +153,10 @@ def test_imports_that_fail_are_a_problem_and_the_rest_is_still_told(machine):
     reason = "ModuleNotFoundError: No module named 'torch'"
     found = machine(reason, {"dense cpu": reason, "auto auto": reason, "keops cpu": reason, "cpu cpu": reason})
     assert not found.works and found.threads.numba is None
-    assert "install otreg again" in found.problems[0].fix
+    imports, reductions = found.problems
+    assert imports.what == f"PyTorch and numba cannot be imported: {reason}"
+    assert reductions.what == f"does not work: the default, dense on cpu, cpu on cpu, keops on cpu: {reason}"
+    assert "install otreg again" in imports.fix and reductions.fatal
     assert [cache.owner for cache in found.caches][:1] == ["keops"]
 
 
@@ -161,7 +166,9 @@ def test_caches_that_cannot_be_written_are_problems_that_name_the_variable(machi
     monkeypatch.setattr(module, "keops_cache", lambda: _cache("keops", tmp_path / "file" / "x", "KEOPS_CACHE_FOLDER"))
     found = machine(facts, {"keops cpu": "ResourceError: NotADirectoryError"})
     fixes = [problem.fix for problem in found.problems]
-    assert ["KEOPS_CACHE_FOLDER" in fixes[0], "NUMBA_CACHE_DIR" in fixes[1], "KEOPS_CACHE_FOLDER" in fixes[2]] == [True] * 3
+    assert ["KEOPS_CACHE_FOLDER" in fixes[0], "NUMBA_CACHE_DIR" in fixes[1], "KEOPS_CACHE_FOLDER" in fixes[2]] == [
+        True
+    ] * 3
 
 
 def _cache(owner, path, variable):
@@ -179,9 +186,7 @@ def test_a_folder_can_be_written_if_the_nearest_one_that_exists_can(tmp_path):
 
 
 def test_cards_are_what_the_driver_lists(tmp_path, monkeypatch):
-    assert _card("NVIDIA H100 80GB HBM3, 81559, 550.54.15") == Card(
-        "NVIDIA H100 80GB HBM3", 81559 << 20, "550.54.15"
-    )
+    assert _card("NVIDIA H100 80GB HBM3, 81559, 550.54.15") == Card("NVIDIA H100 80GB HBM3", 81559 << 20, "550.54.15")
     assert _card("NVIDIA GB10, [N/A], 580.1").memory is None
     tool = tmp_path / "nvidia-smi"
     tool.write_text("#!/bin/sh\necho 'NVIDIA A10, 23028, 535.1'\necho 'NVIDIA A10, 23028, 535.1'\n")
@@ -207,3 +212,17 @@ def test_the_default_is_told_before_each_trial():
     told = []
     trials.trials(cuda=False, seconds=1e-3, on_trial=told.append)
     assert told == ["trying dense on cpu", "trying default", "trying cpu on cpu", "trying keops on cpu"]
+
+
+def test_a_trial_of_keops_on_the_cpu_agrees_with_one_in_float64():
+    asked = ask("otreg.doctor.trial", "keops", "cpu", seconds=240)
+    assert asked.record is not None, asked.reason
+    assert asked.record["reduction"] == "keops"
+    assert asked.record["value"] == pytest.approx(trial("dense", "cpu")["value"], rel=1e-3)
+
+
+def test_keops_without_a_cache_that_can_be_written_says_why(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("KEOPS_CACHE_FOLDER", str(tmp_path / "file" / "keops"))
+    asked = ask("otreg.doctor.trial", "keops", "cpu", seconds=120)
+    assert asked.record is None and "could not compile its kernel: NotADirectoryError" in asked.reason

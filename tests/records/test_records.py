@@ -1,4 +1,4 @@
-"""The schemas of what otreg prints: valid, complete in themselves, every field with its meaning, and the page of them."""
+"""The schemas of what otreg prints: valid, complete in themselves, every field described, and the page of them."""
 
 import runpy
 from pathlib import Path
@@ -20,10 +20,15 @@ def parts(schema):
     elif isinstance(schema, dict):
         yield schema
         for key, value in schema.items():
-            yield from (inner for part in value.values() for inner in parts(part)) if key in (
-                "properties",
-                "$defs",
-            ) else parts(value)
+            yield from (
+                (inner for part in value.values() for inner in parts(part))
+                if key
+                in (
+                    "properties",
+                    "$defs",
+                )
+                else parts(value)
+            )
 
 
 @pytest.mark.parametrize("kind", record_kinds())
