@@ -113,6 +113,7 @@ def _record(event: Event) -> dict[str, object]:
         "kind": event.kind,
         "job": event.job.name,
         "worker": event.worker,
+        "process": event.process,
         "stage": event.stage,
         "blur": event.blur,
         "fraction": event.fraction,

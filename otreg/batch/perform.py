@@ -59,6 +59,7 @@ def _register(job: Job, request: dict[str, Any], *, attempt: int, on_step: Calla
             job.target,
             job.config,
             Outputs(directory=job.folder, overwrite=True),
+            landmarks=job.landmarks,
             reading=job.reading,
             on_step=on_step,
         )

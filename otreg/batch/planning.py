@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from otreg.io.source import regular_file
 from otreg.jobs import Outputs, Reading
 from otreg.jobs.outputs import check_outputs
 
-SUMMARY = "summary.csv"
+SUMMARY = re.compile(r"summary(-\d+-of-\d+)?\.csv")
 
 
 def plan(config: BatchConfig) -> Plan:
@@ -61,22 +62,27 @@ def plan(config: BatchConfig) -> Plan:
 
 def _globbed(config: BatchConfig, problems: list[Problem]) -> Iterator[BatchPair]:
     if config.to is not None:
-        for source in _files(config.all, "all", problems):
+        for source in _files(config.all, "all", config, problems):
             if not _same(source, config.to):
                 yield _pair(source, config.to, config)
-    every = _files(config.every, "every", problems)
+    every = _files(config.every, "every", config, problems)
     if len(every) == 1:
         problems.append(Problem(f"every: needs two files at least; the patterns match only {every[0]}"))
     for source in every:
         yield from (_pair(source, target, config) for target in every if target != source)
 
 
-def _files(patterns: tuple[str, ...], key: str, problems: list[Problem]) -> list[Path]:
+def _files(patterns: tuple[str, ...], key: str, config: BatchConfig, problems: list[Problem]) -> list[Path]:
     """The files of some patterns, each once; a problem for every pattern without any."""
     found: dict[Path, None] = {}
+    results = os.path.realpath(config.output_dir)
+
+    def written(path: Path) -> bool:
+        return (path.parent / LOCK).exists() or _is_summary(os.path.realpath(path), results)
+
     for pattern in patterns:
         paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
-        files = [path for path in paths if not path.is_dir() and not (path.parent / LOCK).exists()]
+        files = [path for path in paths if not path.is_dir() and not written(path)]
         if not files:
             problems.append(Problem(f"{key}: no file matches {pattern}; correct the pattern or leave it out"))
         found |= dict.fromkeys(files)
@@ -138,7 +144,7 @@ def _clashes(jobs: tuple[Job, ...], config: BatchConfig) -> Iterator[Problem]:
             yield Problem(
                 f"{path}: is an input, and lies in the output folder of job {owner.name}; choose another output"
             )
-        if real == os.path.join(results, SUMMARY):
+        if _is_summary(real, results):
             yield Problem(f"{path}: is an input, and the summary is to be written there; choose another output_dir")
 
 
@@ -169,6 +175,11 @@ def _unwritable(job: Job) -> list[str]:
 
 def _same(one: Path, other: Path) -> bool:
     return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _is_summary(real: str, results: str) -> bool:
+    folder, name = os.path.split(real)
+    return folder == results and SUMMARY.fullmatch(name) is not None
 
 
 def _above(real: str) -> list[str]:

@@ -30,12 +30,13 @@ class Event:
 
     kind: "started", "step" with the ``stage``, ``blur`` (diagonals of the target) and ``fraction`` of the work done,
     "again" when it failed and will be tried again, or "ended"; the last two with its result.
-    worker: which one it runs in, counted from 0.
+    worker: which one it runs in, counted from 0; process: the number of its process, when it starts.
     """
 
     kind: Literal["started", "step", "again", "ended"]
     job: Job
     worker: int | None = None
+    process: int | None = None
     result: JobResult | None = None
     stage: str | None = None
     blur: float | None = None
@@ -68,7 +69,7 @@ def run(
 
     def settle(job: Job, result: JobResult, worker: int | None = None) -> None:
         results[job.name] = result
-        tell(Event("ended", job, worker, result))
+        tell(Event("ended", job, worker, result=result))
 
     try:
         for job in plan.jobs:
@@ -180,7 +181,7 @@ class _Dispatch:
         if result.status == "busy" and not self.last_look:
             self.elsewhere.append(task)
         elif result.status == "failed" and result.retriable and task.attempt <= self.plan.retries:
-            self.tell(Event("again", task.job, number, result))
+            self.tell(Event("again", task.job, number, result=result))
             self.waiting.append(replace(task, attempt=task.attempt + 1))
         else:
             self.settle(task.job, result, number)

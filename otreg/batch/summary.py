@@ -70,4 +70,4 @@ def _state(job: Job) -> JobResult:
     # Inputs are not hashed again: for a table of 10,000 jobs that would read every file twice.
     if not record.complete(job.folder) or any(record.request[key] != value for key, value in job.choices().items()):
         return result_of(job, "stopped", attempts=0, note="not done yet with these settings")
-    return replace(result, status="skipped")
+    return result

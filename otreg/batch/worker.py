@@ -86,7 +86,7 @@ class Worker:
         self.log_to(log)
         os.close(log)
         sys.stdout.write(f"attempt {task.attempt}: {task.job.source} to {task.job.target}\n")
-        self.say("started")
+        self.say("started", process=os.getpid())
 
     def step(self, step: Step) -> None:
         """Logs a step, and tells the parent of it now and then."""
@@ -133,6 +133,7 @@ def main() -> None:
     threading.Thread(target=worker.listen, daemon=True).start()
     with suppress(KeyboardInterrupt):
         worker.work()
+    os._exit(0)  # all files are closed, and taking large libraries apart would take a while
 
 
 if __name__ == "__main__":
