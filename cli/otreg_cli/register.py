@@ -23,6 +23,9 @@ from otreg_cli.pipes import DASH, input_files, maybe_output_file, refuse_mixed_o
 from otreg_cli.progress_option import ProgressMode, chosen_progress, progress_option
 from otreg_cli.settings import resolved_settings, save_settings
 
+# What --report adds to the results.
+PAGE, PREVIEW = "report.html", "preview.png"
+
 
 @click.command("register")
 @click.argument("source", type=PATH)
@@ -48,6 +51,12 @@ from otreg_cli.settings import resolved_settings, save_settings
 @click.option(
     "--save-config", type=PATH, metavar="FILE", help="Write the settings of this run to FILE, for --config to read."
 )
+@click.option(
+    "--report",
+    "pages",
+    is_flag=True,
+    help="Also write report.html, an interactive page of 5 to 10 MB, and preview.png.",
+)
 @settings_options(RegisterConfig)
 @overwrite_option
 @json_option
@@ -65,6 +74,7 @@ def command(
     landmarks: tuple[Path, Path] | None,
     config_file: Path | None,
     save_config: Path | None,
+    pages: bool,
     overwrite: bool,
     as_json: bool,
     strict: bool,
@@ -93,6 +103,10 @@ def command(
         check_outputs([save_config], inputs=[source, target], overwrite=overwrite)
     if output is None and output_dir is None:
         output_dir = Path(f"{stem(source)}_to_{stem(target)}")
+    if pages:
+        if output_dir is None:
+            raise click.UsageError("--report writes into the folder of all results: name it with -d DIR")
+        check_outputs([output_dir / name for name in (PAGE, PREVIEW)], inputs=[source, target], overwrite=overwrite)
     to = written_format(output, to, reading["format"])
     with (
         maybe_output_file(output, to) as shape_file,
@@ -114,6 +128,11 @@ def command(
             on_step=on_step,
             reading=Reading(**reading, piped=piped),
         )
+        if pages:
+            assert output_dir is not None
+            from otreg.report import write_report
+
+            write_report(output_dir, target=target_file, overwrite=overwrite)
 
     if save_config is not None:
         save_settings(resolved.config, save_config, run=f"register {source} {target}", overwrite=overwrite)
@@ -122,7 +141,10 @@ def command(
     if as_json:
         print_json(report.record)
     elif not quiet:
-        rows = [*file_rows(report.record["outputs"]), *divergence_rows(report.divergence)]
+        drawn = (
+            [("page", str(output_dir / PAGE)), ("preview", str(output_dir / PREVIEW))] if pages and output_dir else []
+        )
+        rows = [*file_rows(report.record["outputs"]), *drawn, *divergence_rows(report.divergence)]
         if report.landmarks is not None:
             rows.append(landmark_row(report.landmarks))
         rows.append(("status", report.status))

@@ -247,6 +247,10 @@ def _write_results(
     elif outputs.directory is not None and overwrite:
         # A matrix that an earlier linear run left here does not belong to this transform.
         (outputs.directory / "transform.txt").unlink(missing_ok=True)
+    if outputs.directory is not None and overwrite:
+        # Nor do the pictures of an earlier run show this one.
+        for name in ("report.html", "preview.png"):
+            (outputs.directory / name).unlink(missing_ok=True)
     if "fields" in files:
         write_fields(
             files["fields"],
