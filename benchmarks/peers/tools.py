@@ -1,4 +1,4 @@
-"""What benchmarks/registration.py compares: a tool loads a pair of shapes and answers with where the source's points go.
+"""What benchmarks/registration.py compares: a tool loads a pair and answers with where the points of the source go.
 
 All get the same files and no hint of the answer. Lengths that a tool asks for are shares of the target's diagonal, the
 same for all pairs; ``settings`` says them in words for the page. Tools that only refine a pose start from the source as
