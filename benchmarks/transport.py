@@ -97,7 +97,6 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         run = Run(options, Path(folder))
-        steps = None
         for case in cases(quick=options.quick):
             reason = missing(case.geometry, options.data)
             if reason is None and run.elapsed > options.budget:
@@ -106,8 +105,6 @@ def main() -> None:
                 run.not_run.append(case.labels | {"reason": reason})
                 continue
             measure_case(run, case)
-            if steps is None and case.points >= (1000 if options.quick else 100_000):
-                steps = measure_steps(run, case)
         result = {
             "machine": describe_machine() | {"threads": options.threads, "peers": peer_versions()},
             "command": " ".join(["python benchmarks/transport.py", *sys.argv[1:]]),
@@ -118,7 +115,6 @@ def main() -> None:
             "not_run": run.not_run,
             "references": run.references,
             "rows": run.rows,
-            "steps": steps,
             "growth": growth(run.rows),
         }
     print(f"done in {run.elapsed:.0f} s; growth {json.dumps(result['growth'])}")
@@ -257,17 +253,6 @@ def summary(row: dict[str, Any]) -> str:
     if "value_error" in row:
         parts.append(f"value {row['value_error']:+.1e}  map {row['map_error']:.1e}")
     return "  ".join([*parts, f"{row['peak_mib']:.0f} MiB"])
-
-
-def measure_steps(run: Run, case: Case) -> dict[str, Any]:
-    """What warm-started steps cost on the clouds of a case that was just measured."""
-    command = [sys.executable, "-m", "solvers.steps", str(run.folder / "problem.npz")]
-    child = subprocess.run(command, cwd=HERE, stdout=subprocess.PIPE, text=True, check=False)
-    if child.returncode != 0:
-        return case.labels | {"failed": f"exit code {child.returncode}"}
-    found = case.labels | json.loads(child.stdout)
-    print(f"  a warm step costs {found['ratio']:.2f} of a solve from the start", flush=True)
-    return found
 
 
 def growth(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,10 +11,11 @@ from typing import Any
 from otreg.transport.answer import Transport
 from otreg.transport.brenier import BrenierMap
 from otreg.transport.call import MeasureLike, transport
-from otreg.transport.prepared import PreparedMeasure, WarmStart
+from otreg.transport.prepared import PreparedMeasure
 from otreg.transport.result import EntropicTransport
 from otreg.transport.sinkhorn import Reach, Sinkhorn
 from otreg.transport.sorting import SortedTransport
+from otreg.transport.warm_start import WarmStart
 
 __all__ = [
     "BrenierMap",

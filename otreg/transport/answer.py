@@ -8,7 +8,7 @@ import torch
 
 from otreg.measures import Measure
 from otreg.transport.brenier import BrenierMap
-from otreg.transport.prepared import WarmStart
+from otreg.transport.warm_start import WarmStart
 
 
 class Transport(ABC):

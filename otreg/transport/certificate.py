@@ -8,14 +8,18 @@ so that no plan is ever stored; where a side is relaxed, the plan itself is feas
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from otreg.transport.pyramid import Cloud
+from otreg.transport.reductions.base import Coupling, Potential
 from otreg.transport.relaxation import Relaxation
 
 Sides = tuple[Relaxation, Relaxation]
+
+# Largest exponent of a ratio of masses: exp(300) is absurd but finite.
+_HUGE = 300.0
 
 
 @dataclass(frozen=True)
@@ -107,3 +111,46 @@ def _mean_cost(p: torch.Tensor, x: torch.Tensor, q: torch.Tensor, y: torch.Tenso
     if power == 2:
         return square / 2
     return square.clamp_min(0).sqrt()  # by Jensen
+
+
+def bounds(plan: Plan, coupling: Coupling, f: Potential, sides: Sides, dropped: float) -> Bounds:
+    """Lower and upper bound of the cost between the two clouds, truncation and rounding included.
+
+    f: the softmin on the rows; dropped: bound on the relative mass lost to truncation. One or two more softmins.
+    """
+    a, b, eps = plan.source.weights, plan.target.weights, plan.eps
+    # Softmins that miss a share of their sum come out too high; the plan's rows say how much mass that is.
+    largest_share = float((plan.rows / a.clamp_min(1e-300))[a > 0].max())
+    lost = dropped * largest_share * float(a.sum())
+    rounding = eps * coupling.rounding * max(float(plan.rows.sum()), float(a.sum()))
+    lower = dual_value(plan, sides) - eps * lost - rounding
+    if all(side.rho is None for side in sides):
+        upper = _rounded(plan, coupling, f)
+    else:
+        upper = math.inf if sides[1].rho is None else primal_value(plan, sides)
+        if sides[0].rho is not None:  # else the rows must stay what they are
+            # Scale the columns to what they must be, and pay for the rows that result.
+            wanted = b * sides[1].kept(plan.g)
+            g = plan.g + eps * (wanted / plan.columns.clamp_min(1e-300)).clamp_min(1e-300).log()
+            soft = coupling.rows(g, f, moments=0).values
+            rows = a * torch.exp(((plan.f - soft) / eps).clamp_max(_HUGE))
+            upper = min(upper, primal_value(replace(plan, g=g, rows=rows, columns=wanted), sides))
+    return Bounds(lower, max(lower, upper + rounding))
+
+
+def _rounded(plan: Plan, coupling: Coupling, f: Potential) -> float:
+    """Cost of a plan with exactly the right marginals on both sides."""
+    a, b, eps = plan.source.weights, plan.target.weights, plan.eps
+    row_factors = shrinking_factors(plan.rows, a)
+    column_factors = shrinking_factors(plan.columns, b)
+    # Row sums of the plan with rows and columns scaled.
+    scaled = plan.g + eps * column_factors.clamp_min(1e-300).log()
+    soft = coupling.rows(scaled, f, moments=0).values
+    rows = torch.minimum(a, a * row_factors * torch.exp(((plan.f - soft) / eps).clamp_max(_HUGE)))
+    if plan.source is plan.target:
+        columns = rows
+    else:
+        # Rows are exact up to rounding, so scaling them changes the columns by next to nothing; never above b.
+        columns = plan.columns * column_factors
+        columns = columns * (rows.sum() / columns.sum().clamp_min(1e-300)).clamp_max(1.0)
+    return rounded_value(plan, row_factors, column_factors, rows, columns)

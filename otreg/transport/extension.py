@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.reductions.base import Potential, Reduction
-from otreg.transport.solver import Rules, refine
+from otreg.transport.rules import Rules
 
 # The sample that judges the expansion: so many runs of so many consecutive points.
 _RUNS, _RUN_LENGTH = 24, 64
@@ -63,6 +63,13 @@ class Extension:
         near = nearest(known, points.points)
         guess = self.f.map(lambda values: values[near]).upper_bound(known[near], points.points, self.rules.p)
         return self.at(points, guess)
+
+
+def refine(pyramid: Pyramid, potential: Potential, level: int, finer: int) -> Potential:
+    """Taylor extension from one level to a finer one, level by level."""
+    for k in range(level, finer, -1):
+        potential = potential.at(pyramid.levels[k], pyramid.levels[k - 1])
+    return potential
 
 
 def sample_rows(cloud: Cloud) -> torch.Tensor:

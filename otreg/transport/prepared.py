@@ -1,8 +1,7 @@
-"""Measures that are ready for transport, and potentials from which a nearby problem starts."""
+"""Measures that are ready for transport: built once, used in many problems."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cached_property
 from typing import final
 
@@ -12,23 +11,8 @@ from otreg.measures import Measure
 from otreg.transport.extension import Extension
 from otreg.transport.pyramid import Pyramid
 from otreg.transport.reductions.base import Potential, Reduction
-from otreg.transport.solver import Rules, Solution, solve_self
-
-
-@final
-@dataclass(frozen=True)
-class WarmStart:
-    """Potentials at the points of two measures, in their order, from which a nearby problem starts.
-
-    source_points, target_points: (n, D), (m, D) coordinates where they hold; source, target: cross potentials f, g;
-    source_self: the source's self potential, None if it was never needed.
-    """
-
-    source_points: torch.Tensor
-    target_points: torch.Tensor
-    source: Potential
-    target: Potential
-    source_self: Potential | None
+from otreg.transport.rules import Rules
+from otreg.transport.solver import Solution, solve_self
 
 
 @final
@@ -69,7 +53,7 @@ class PreparedMeasure:
         """The self potential as a function of space."""
         own = self.self_solution
         columns = self.pyramid.levels[own.target_level]
-        return Extension(self.pyramid, own.source_level, own.f, columns, own.g, self.rules, self.reduction)
+        return Extension(self.pyramid, own.source_level, own.last.f, columns, own.last.g, self.rules, self.reduction)
 
     @cached_property
     def expanded_self_potential(self) -> Potential | None:

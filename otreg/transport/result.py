@@ -11,11 +11,12 @@ from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.transport.answer import Transport
 from otreg.transport.brenier import BrenierMap, Pieces
-from otreg.transport.extension import Extension, nearest, sample_rows
-from otreg.transport.prepared import PreparedMeasure, WarmStart
+from otreg.transport.extension import Extension, nearest, refine, sample_rows
+from otreg.transport.prepared import PreparedMeasure
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.reductions.base import Potential
-from otreg.transport.solver import Solution, refine
+from otreg.transport.solver import Solution
+from otreg.transport.warm_start import WarmStart, padded_coordinates
 
 
 @final
@@ -31,7 +32,7 @@ class EntropicTransport(Transport):
         """map_tolerance: largest rms error of the map that an expansion may have, over the larger of blur and map."""
         self._source, self._target, self._cross = source, target, cross
         self._map_tolerance = map_tolerance
-        self._rules = cross.rules
+        self._rules = cross.last.rules
 
     # --- value and certificate ---
 
@@ -48,20 +49,20 @@ class EntropicTransport(Transport):
     @cached_property
     def signed_value(self) -> float:
         """S as the potentials give it: smooth in the measures, and below zero at times by less than its error."""
-        own = self._source.self_solution.value + self._target.self_solution.value
-        return self._cross.value - own / 2 + self._mass_term
+        own = self._source.self_solution.last.value + self._target.self_solution.last.value
+        return self._cross.last.value - own / 2 + self._mass_term
 
     @cached_property
     def lower(self) -> float:
         """Lower bound of S: of OT_eps on the cells by duality, less the estimated effect of the cells; at least 0."""
-        own = self._source.self_solution.bounds.upper + self._target.self_solution.bounds.upper
-        return max(self._cross.bounds.lower - own / 2 + self._mass_term - self.quantisation_error, 0.0)
+        own = self._source.self_solution.last.bounds.upper + self._target.self_solution.last.bounds.upper
+        return max(self._cross.last.bounds.lower - own / 2 + self._mass_term - self.quantisation_error, 0.0)
 
     @cached_property
     def upper(self) -> float:
         """Upper bound of S: the cost of a feasible plan on the cells, plus the estimated effect of the cells."""
-        own = self._source.self_solution.bounds.lower + self._target.self_solution.bounds.lower
-        return max(self._cross.bounds.upper - own / 2 + self._mass_term + self.quantisation_error, 0.0)
+        own = self._source.self_solution.last.bounds.lower + self._target.self_solution.last.bounds.lower
+        return max(self._cross.last.bounds.upper - own / 2 + self._mass_term + self.quantisation_error, 0.0)
 
     @cached_property
     def quantisation_error(self) -> float:
@@ -72,19 +73,19 @@ class EntropicTransport(Transport):
         parts = (self._cross, self._source.self_solution, self._target.self_solution)
         if all(part.coarse_value is None for part in parts):
             return 0.0
-        cross, a, b = (0.0 if part.coarse_value is None else part.value - part.coarse_value for part in parts)
+        cross, a, b = (0.0 if part.coarse_value is None else part.last.value - part.coarse_value for part in parts)
         return abs(cross - (a + b) / 2)
 
     @cached_property
     def marginal_error(self) -> float:
         """Mass that the plan puts in the wrong place, as a share of the mass that it moves."""
         own = self._source.self_solution, self._target.self_solution
-        return max(self._cross.marginal_error, *(part.marginal_error for part in own))
+        return max(self._cross.last.marginal_error, *(part.last.marginal_error for part in own))
 
     @property
     def dropped_mass(self) -> float:
         """Bound on the share of plan mass in the pairs that truncation left out."""
-        return self._cross.dropped
+        return self._cross.last.dropped
 
     @property
     def converged(self) -> bool:
@@ -100,7 +101,7 @@ class EntropicTransport(Transport):
     def marginals_settled(self) -> bool:
         """True when the marginal error is within the tolerance, on blocks that were searched near the answer."""
         parts = (self._cross, self._source.self_solution, self._target.self_solution)
-        return self.marginal_error <= self._rules.tolerance and all(part.settled for part in parts)
+        return self.marginal_error <= self._rules.tolerance and all(part.last.settled for part in parts)
 
     @property
     def mass(self) -> torch.Tensor:
@@ -201,9 +202,9 @@ class EntropicTransport(Transport):
         return WarmStart(
             source_points=source.coordinates,
             target_points=target.coordinates,
-            source=_at_points(source.pyramid, cross.f, cross.source_level),
-            target=_at_points(target.pyramid, cross.g, cross.target_level),
-            source_self=None if own is None else _at_points(source.pyramid, own.g, own.source_level),
+            source=_at_points(source.pyramid, cross.last.f, cross.source_level),
+            target=_at_points(target.pyramid, cross.last.g, cross.target_level),
+            source_self=None if own is None else _at_points(source.pyramid, own.last.g, own.source_level),
         )
 
     def warm_start_at(self, source: Measure, target: Measure) -> WarmStart:
@@ -235,27 +236,29 @@ class EntropicTransport(Transport):
             return 0.0
         halves = []
         for side, level, potential in (
-            (self._source, self._cross.source_level, self._cross.f),
-            (self._target, self._cross.target_level, self._cross.g),
+            (self._source, self._cross.source_level, self._cross.last.f),
+            (self._target, self._cross.target_level, self._cross.last.g),
         ):
             weights = side.pyramid.levels[level].weights
-            halves.append(float((weights * (potential.values - side.self_solution.f.values)).sum() / weights.sum()))
+            halves.append(
+                float((weights * (potential.values - side.self_solution.last.f.values)).sum() / weights.sum())
+            )
         return (halves[0] - halves[1]) / 2
 
     @cached_property
     def _source_side(self) -> _MappedSide:
-        cross, columns = self._cross, self._target.pyramid.levels[self._cross.target_level]
-        source = self._source
-        function = Extension(
-            source.pyramid, cross.source_level, cross.f, columns, cross.g, cross.rules, source.reduction
-        )
+        cross, last = self._cross, self._cross.last
+        source, columns = self._source, self._target.pyramid.levels[cross.target_level]
+        function = Extension(source.pyramid, cross.source_level, last.f, columns, last.g, last.rules, source.reduction)
         return _MappedSide(source, function, self._map_tolerance)
 
     @cached_property
     def _target_side(self) -> _MappedSide:
         cross, columns = self._cross, self._source.pyramid.levels[self._cross.source_level]
-        target, rules = self._target, self._cross.rules.reversed()
-        function = Extension(target.pyramid, cross.target_level, cross.g, columns, cross.f, rules, target.reduction)
+        target, rules = self._target, self._cross.last.rules.reversed()
+        function = Extension(
+            target.pyramid, cross.target_level, cross.last.g, columns, cross.last.f, rules, target.reduction
+        )
         return _MappedSide(target, function, self._map_tolerance)
 
     def _map(self, side: _MappedSide, shift: float) -> BrenierMap:
@@ -321,13 +324,6 @@ class _MappedSide:
         error = (weights * (pieces.gradient[rows] - exact.gradient).square().sum(1)).sum().sqrt()
         size = (weights * exact.gradient.square().sum(1)).sum().sqrt()
         return bool(error <= self._map_tolerance * size.clamp_min(self.cross.rules.blur))
-
-
-def padded_coordinates(measure: Measure, width: int) -> torch.Tensor:
-    """(n, width) positions, padded with zeros, and features: where a reduction of that width sees the points."""
-    missing = width - measure.coordinates.shape[1]
-    points = torch.nn.functional.pad(measure.points.double(), (0, missing))
-    return points if measure.features is None else torch.cat([points, measure.features.double()], 1)
 
 
 def _in_order(result: BrenierMap, pyramid: Pyramid) -> BrenierMap:

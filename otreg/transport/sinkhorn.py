@@ -6,18 +6,18 @@ import math
 from dataclasses import dataclass, replace
 from typing import final
 
-import torch
-
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.measures.checks import check_measure
 from otreg.transport.answer import Transport
-from otreg.transport.prepared import PreparedMeasure, WarmStart
+from otreg.transport.prepared import PreparedMeasure
 from otreg.transport.reductions import Potential, Reduction, select_reduction
 from otreg.transport.relaxation import Relaxation
-from otreg.transport.result import EntropicTransport, padded_coordinates
-from otreg.transport.solver import Rules, solve_cross
+from otreg.transport.result import EntropicTransport
+from otreg.transport.rules import Rules
+from otreg.transport.solver import solve_cross
 from otreg.transport.sorting import SortedTransport
+from otreg.transport.warm_start import WarmStart
 
 # Potentials of a source that has moved further than this (rms) are worth nothing.
 _NEARBY_BLURS = 3.0
@@ -154,7 +154,7 @@ class Sinkhorn:
         if isinstance(source, PreparedMeasure):
             self._check_prepared(source, self._rules.of_source())
         else:
-            source = self.prepare(source, self_start=None if warm_start is None else _carried_along(warm_start, source))
+            source = self.prepare(source, self_start=None if warm_start is None else warm_start.self_potential(source))
         if isinstance(target, PreparedMeasure):
             self._check_prepared(target, self._rules.of_target())
         else:
@@ -162,12 +162,10 @@ class Sinkhorn:
         b = target.measure
         start, motion = None, 0.0
         if warm_start is not None:
-            motion = max(_rms(warm_start.source_points, a), _rms(warm_start.target_points, b))
+            motion = warm_start.motion(a, b)
             if motion <= _NEARBY_BLURS * self.blur:
-                start = (
-                    source.sorted(_moved(warm_start.source, warm_start.source_points, a, self.p)),
-                    target.sorted(_moved(warm_start.target, warm_start.target_points, b, self.p)),
-                )
+                f, g = warm_start.potentials(a, b, p=self.p, balanced=self._rules.balanced)
+                start = source.sorted(f), target.sorted(g)
         moved = motion > _STILL_BLURS * self.blur
         cross = solve_cross(source.pyramid, target.pyramid, self._rules, source.reduction, start, moved=moved)
         transport = EntropicTransport(source, target, cross, self.map_tolerance)
@@ -237,28 +235,3 @@ def _of_mass(target: Measure | PreparedMeasure, mass: float) -> Measure | Prepar
     if math.isclose(mass, own, rel_tol=_ROUNDING):
         return target
     return Measure(b.points, weights * (mass / own), b.features)
-
-
-def _step(origin: torch.Tensor, measure: Measure) -> torch.Tensor:
-    """(n, D) way of the points of a measure from where they were."""
-    if len(origin) != len(measure):
-        raise ArgumentError(f"a warm start needs as many points as before; got {len(measure)}, had {len(origin)}.")
-    return padded_coordinates(measure, origin.shape[1]) - origin
-
-
-def _rms(origin: torch.Tensor, measure: Measure) -> float:
-    """How far the points of a measure are from where they were, root mean square."""
-    return float(((measure.weights * _step(origin, measure).square().sum(1)).sum() / measure.mass).sqrt())
-
-
-def _moved(potential: Potential, origin: torch.Tensor, measure: Measure, p: int) -> Potential:
-    """A potential that was found at the points ``origin``, as a guess at the points of the measure."""
-    return potential.upper_bound(origin, origin + _step(origin, measure), p)
-
-
-def _carried_along(warm_start: WarmStart, source: Measure) -> Potential | None:
-    """The source's self potential after a motion: near points are still near, so it and its image go along."""
-    own = warm_start.source_self
-    if own is None:
-        return None
-    return Potential(own.values, own.image + _step(warm_start.source_points, source))

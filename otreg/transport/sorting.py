@@ -21,7 +21,7 @@ from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.transport.answer import Transport
 from otreg.transport.brenier import BrenierMap
-from otreg.transport.prepared import WarmStart
+from otreg.transport.warm_start import WarmStart
 
 # Masses may differ by this share: float32 weights do not sum to one more precisely.
 _SAME_MASS = 1e-4

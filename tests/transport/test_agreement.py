@@ -97,7 +97,7 @@ def test_the_marginal_error_is_that_of_the_dense_plan():
     a, b = cloud(150, 3, 3), cloud(120, 3, 4)
     for sweeps in (1, 3, 10, 300):
         transport = DENSE.solve(a, b, 0.1, max_iterations=sweeps)
-        cross = transport._cross
+        cross = transport._cross.last
         plan = dense_plan(a, b, cross.f.values, cross.g.values, 0.1**2)
         wrong = (plan.sum(0) - b.weights).abs().sum() + (plan.sum(1) - a.weights).abs().sum()
         # The last half sweep makes the rows exact; the columns carry the error.
@@ -111,7 +111,7 @@ def test_the_marginal_error_with_a_reach_is_that_of_the_dense_plan():
     damping = 1 / (1 + (blur / reach) ** 2)
     for sweeps in (1, 3, 300):
         transport = DENSE.solve(a, b, blur, reach=reach, max_iterations=sweeps)
-        cross = transport._cross
+        cross = transport._cross.last
         f, g = damping * cross.f.values, damping * cross.g.values
         plan = dense_plan(a, b, f, g, blur**2)
         # What the optimality conditions ask of the marginals: the mass that each potential keeps.

@@ -69,6 +69,12 @@ class Potential:
         jacobian = self.jacobian[parent] if children.cell > 0 else None
         return Potential(torch.from_numpy(values), torch.from_numpy(image), jacobian)
 
+    def towards(self, other: Potential, share: float) -> Potential:
+        """self + share (other - self), values and gradients alike."""
+        return Potential(
+            self.values + share * (other.values - self.values), self.image + share * (other.image - self.image)
+        )
+
     def map(self, change: Callable[[torch.Tensor], torch.Tensor]) -> Potential:
         """Values and derivatives, each through ``change`` along the first axis: another order, another level."""
         jacobian = None if self.jacobian is None else change(self.jacobian)
