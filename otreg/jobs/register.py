@@ -120,6 +120,7 @@ def register_files(
             pair.source_measure, pair.target_measure, settings, start=start, landmarks=in_frame, on_step=on_step
         )
         warnings += registration.search.warnings if registration.search is not None else ()
+        warnings += registration.bend.warnings if registration.bend is not None else ()
         distances = None
         if marks is not None and registration.landmarks is not None:
             distances = LandmarkDistances.of(registration.landmarks, marks, pair.frame)
@@ -165,6 +166,7 @@ def register_files(
         "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale, "unit": "file units"},
         "search": plain(registration.search),
         "stages": [plain(stage) for stage in registration.stages],
+        "bend": plain(registration.bend),
         "landmarks": None if distances is None else distances.to_dict(),
         "divergence": divergence.to_dict(),
         "quality": quality.to_dict(),

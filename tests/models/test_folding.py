@@ -1,4 +1,4 @@
-"""Folds: volumes beside the affine part, and the faces that a map turns over."""
+"""Volumes beside the affine part, and where they say that a spline folds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from otreg.models import Affine, Rigid, Spline
 from otreg.models.basis import KernelBasis
-from otreg.models.folding import flipped_faces, volume_changes
+from otreg.models.folding import volume_changes
 from otreg.models.gaussians import Gaussians
 
 
@@ -25,14 +25,6 @@ def pushed(push, *, matrix=None, dimension=3):
 
 def grid(dimension=3, count=21):
     return torch.cartesian_prod(*[torch.linspace(-0.3, 0.3, count, dtype=torch.float64)] * dimension)
-
-
-def sheet(count=41):
-    """Vertices and triangles of a flat square, (count^2, 3)."""
-    points = torch.cat([grid(2, count), torch.zeros(count**2, 1, dtype=torch.float64)], 1)
-    corner = np.arange(count * (count - 1)).reshape(-1, count)[:, :-1].reshape(-1, 1)
-    triangles = np.concatenate([corner + np.array(steps) for steps in ([0, count, 1], [1, count, count + 1])])
-    return points, triangles
 
 
 @pytest.mark.parametrize("dimension", [2, 3])
@@ -58,28 +50,3 @@ def test_linear_models_change_no_volume_beside_their_own():
 
 def test_a_flat_affine_part_has_no_volume_to_compare_with():
     assert volume_changes(pushed(0.1, matrix=np.diag([1.0, 1.0, 0.0])), grid(3, 3)).isnan().all()
-
-
-@pytest.mark.parametrize("matrix", [None, np.diag([-1.0, 1.0, 1.0])])
-def test_faces_flip_where_the_sheet_folds_and_nowhere_else(matrix):
-    points, triangles = sheet()
-    flips = []
-    for push in (0.0, 0.15, 0.25):
-        model = pushed(push, matrix=matrix)
-        after, jacobians = model(points).numpy(), model.jacobian(points).numpy()
-        mirrored = matrix is not None
-        flips.append(flipped_faces(triangles, points.numpy(), after, jacobians, mirrored=mirrored))
-    assert flips[:2] == [0, 0]
-    # Where the sheet runs backwards its normal points down: as many faces as centroids with a negative determinant.
-    centroids = points[torch.from_numpy(triangles)].mean(1)
-    backwards = int((volume_changes(pushed(0.25), centroids) < 0).sum())
-    assert flips[2] == pytest.approx(backwards, rel=0.2) and backwards > 20
-
-
-def test_a_face_that_turns_with_space_is_not_flipped_and_one_that_turns_alone_is():
-    points, triangles = sheet(5)
-    turn = torch.tensor([[1.0, 0, 0], [0, -1, 0], [0, 0, -1]], dtype=torch.float64)
-    after = (points @ turn.T).numpy()
-    jacobians = {name: m.expand(25, 3, 3).numpy() for name, m in (("turn", turn), ("none", torch.eye(3).double()))}
-    assert flipped_faces(triangles, points.numpy(), after, jacobians["turn"]) == 0
-    assert flipped_faces(triangles, points.numpy(), after, jacobians["none"]) == len(triangles)
