@@ -116,7 +116,7 @@ def _trial(trial: Trial) -> str:
     name = "" if trial.reduction == "auto" else f"{trial.reduction} on {trial.device} "
     if trial.outcome != "works":
         return f"{name}{trial.outcome}: {trial.reason}"
-    agrees = "" if trial.error is None else f", agrees with float64 to {trial.error:.0e}"
+    agrees = f", agrees with float64 to {trial.error:.0e}" if trial.error else ""
     return (
         f"{name}works{agrees}; {trial.points} points to {trial.points} in {trial.seconds:.3g} s, "
         f"first call {trial.first_seconds:.3g} s"
