@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components, depth_first_order
 
 from otreg.errors import InputError
 from otreg.shapes.shape import Shape
@@ -126,24 +128,46 @@ def _side(triangles: npt.NDArray[np.int64], points: Floats) -> float:
 
 
 def _curve_normals(shape: Shape) -> Floats:
-    """(n, 2) unit normals of a curve of the plane at its points, weighted by length."""
-    segments = np.concatenate([block.indices for block in top_blocks(shape)])
-    along = shape.points[segments[:, 1]] - shape.points[segments[:, 0]]
-    across = np.stack([along[:, 1], -along[:, 0]], axis=1)  # to the right: outside, counterclockwise
+    """(n, 2) unit normals of curves of the plane at their points, weighted by length, at the ends that of one segment.
+
+    Closed curves show their outside, open ones the right side of the way that most of their lines go.
+    """
     n = len(shape.points)
-    starts, ends = (np.bincount(segments[:, k], minlength=n) for k in (0, 1))
-    turned = int(((starts + ends == 2) & (starts != 1)).sum())
-    if turned:
+    segments = np.concatenate([block.indices for block in top_blocks(shape)])
+    crowded = int((np.bincount(segments.reshape(-1), minlength=n) > 2).sum())
+    if crowded:
         raise InputError(
-            f"{_name(shape)}normals need lines that go round alike; at {turned} points they do not. "
-            "Orient them, or use --features none"
+            f"{_name(shape)}normals need curves that do not branch; at {crowded} points they do. Use --features none"
         )
-    if (starts == ends).all() and starts.max() == 1:
-        corners = shape.points[segments] - shape.points[segments[0, 0]]
-        area = (corners[:, 0, 0] * corners[:, 1, 1] - corners[:, 0, 1] * corners[:, 1, 0]).sum()
-        across = -across if area < 0 else across
+    graph = coo_array((np.ones(len(segments)), segments.T), shape=(n, n)).tocsr()
+    _, curve = connected_components(graph, directed=False)
+    place = _places_along(graph, curve)
+    forward = np.where(np.abs(place[segments[:, 0]] - place[segments[:, 1]]) == 1, 1, -1)  # -1: where a ring closes
+    forward = forward * np.sign(place[segments[:, 1]] - place[segments[:, 0]])
+    of_segment = curve[segments[:, 0]]
+    along = forward[:, None] * (shape.points[segments[:, 1]] - shape.points[segments[:, 0]])
+    corners = shape.points[segments] - shape.points[segments[0, 0]]
+    doubled = forward * (corners[:, 0, 0] * corners[:, 1, 1] - corners[:, 0, 1] * corners[:, 1, 0])
+    closed = np.bincount(of_segment, minlength=curve.max() + 1) == np.bincount(curve)
+    side = np.where(
+        closed, np.bincount(of_segment, doubled, len(closed)), np.bincount(of_segment, forward, len(closed))
+    )
+    along = np.where(side < 0, -1, 1)[of_segment][:, None] * along
+    across = np.stack([along[:, 1], -along[:, 0]], axis=1)  # to the right, which is outside, counterclockwise
     sums = [np.bincount(segments.reshape(-1), np.repeat(across[:, k], 2), n) for k in range(2)]
     return _unit(np.stack(sums, axis=1))
+
+
+def _places_along(graph: coo_array, curve: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """(n,) place of each point along its curve, from one end if there is one."""
+    ends = np.asarray((graph + graph.T).astype(bool).sum(1)).reshape(-1) < 2
+    place = np.zeros(len(curve), dtype=np.int64)
+    # The first point of each curve, ends before others.
+    order = np.lexsort((~ends, curve))
+    for first in order[np.unique(curve[order], return_index=True)[1]]:
+        along = depth_first_order(graph, first, directed=False, return_predecessors=False)
+        place[along] = np.arange(len(along))
+    return place
 
 
 def _unit(vectors: Floats) -> Floats:

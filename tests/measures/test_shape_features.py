@@ -60,6 +60,25 @@ def test_closed_curves_of_the_plane_show_their_outside(clockwise):
     assert np.abs(unit(normals_of(shape)) - shape.points).max() < 1e-9
 
 
+def test_the_lines_of_a_curve_may_go_either_way_and_in_any_order():
+    shape = ring()
+    lines = shape.cells[0].indices.copy()
+    rng = np.random.default_rng(0)
+    lines = rng.permutation(lines)
+    lines[::3] = lines[::3, ::-1]
+    points = rng.permutation(len(shape.points))
+    mixed = Shape(shape.points[points], (CellBlock("line", np.argsort(points)[lines]),))
+    assert np.abs(unit(normals_of(mixed)) - mixed.points).max() < 1e-9
+
+
+def test_every_closed_curve_shows_its_own_outside():
+    one, other = ring(clockwise=True), ring(30)
+    lines = np.concatenate([one.cells[0].indices, other.cells[0].indices + len(one.points)])
+    points = np.concatenate([one.points, other.points + np.array([5.0, 0])])
+    normals = unit(normals_of(Shape(points, (CellBlock("line", lines),))))
+    assert np.abs(normals - np.concatenate([one.points, other.points])).max() < 1e-9
+
+
 def test_open_curves_of_the_plane_show_their_right():
     shape = ring(closed=False)
     assert np.abs(unit(normals_of(shape))[1:-1] - shape.points[1:-1]).max() < 1e-9
@@ -75,8 +94,8 @@ def test_open_curves_of_the_plane_show_their_right():
         (Shape(np.eye(3)[[0, 0, 0]] * 2, (CellBlock("triangle", np.array([[0, 1, 2]])),)), "all its normals are zero"),
         (cube(np.concatenate([CUBE[:3], CUBE[3:, ::-1]])), "need faces that go round alike; 8 edges"),
         (
-            Shape(CORNERS[:4, :2], (CellBlock("line", np.array([[0, 1], [2, 1], [2, 3]])),)),
-            "need lines that go round alike; at 2 points",
+            Shape(CORNERS[:4, :2], (CellBlock("line", np.array([[0, 1], [0, 2], [0, 3]])),)),
+            "need curves that do not branch; at 1 points they do",
         ),
         (Shape(CORNERS, point_data={"normals": np.full((8, 3), np.nan)}), "normals must be finite"),
     ],
