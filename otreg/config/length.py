@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from otreg.errors import ArgumentError
@@ -34,25 +35,28 @@ class Length:
         """
         if isinstance(text, Length):
             return text
-        number, share = text, False
-        if isinstance(text, str):
-            share = text.strip().endswith("%")
-            number = text.strip().removesuffix("%").strip()
+        share = isinstance(text, str) and text.strip().endswith("%")
         try:
-            value = math.nan if isinstance(number, bool) else float(number)  # type: ignore[arg-type]
-        except (TypeError, ValueError):
+            if isinstance(text, str) and share:
+                # In decimals, so that what is written is the value, to the last digit, and back again.
+                value = float(Decimal(text.strip().removesuffix("%").strip()).scaleb(-2))
+            else:
+                value = math.nan if isinstance(text, bool) else float(text)  # type: ignore[arg-type]
+        except (TypeError, ValueError, ArithmeticError):
             value = math.nan
         if not (value > 0 and math.isfinite(value)):
             raise ArgumentError(
                 f"must be a positive length; got {text!r}. "
                 "Write a share of the target's diagonal (1%) or a plain number in the unit of the files (0.5)"
             )
-        return Length(value / 100, "diagonal") if share else Length(value, "file")
+        return Length(value, "diagonal" if share else "file")
 
     def in_frame(self, diagonal: float) -> float:
         """The length as a fraction of the target's diagonal, which is ``diagonal`` units of the files."""
         return self.value if self.unit == "diagonal" else self.value / diagonal
 
     def __str__(self) -> str:
-        # Multiplying by 100 may leave a trace (0.07 * 100 = 7.000000000000001); 15 digits are what a double holds.
-        return f"{self.value * 100:.15g}%" if self.unit == "diagonal" else f"{self.value!r}"
+        if self.unit == "file":
+            return f"{self.value!r}"
+        percents = Decimal(repr(self.value)).scaleb(2).normalize()
+        return f"{percents:f}%" if -9 < percents.adjusted() < 15 else f"{percents}%"

@@ -125,9 +125,9 @@ def _written(value: Any, field: FieldInfo) -> str:
     text = io.StringIO()
     if nested:
         yaml.dump(value, text)
-        return text.getvalue().strip()
+        return text.getvalue().strip(" \n")
     yaml.dump({"k": value}, text)
-    return text.getvalue().removeprefix("k:").strip()
+    return text.getvalue().removeprefix("k:").strip(" \n")  # other blanks belong to the text
 
 
 def _means_none(field: FieldInfo, word: str) -> bool:

@@ -1,4 +1,4 @@
-"""A batch: four lines are enough, settings of a pair stand above those of all, paths belong to the file they stand in."""
+"""A batch: four lines are enough; a pair stands above all pairs; paths belong to the file they stand in."""
 
 import pickle
 from pathlib import Path
@@ -34,7 +34,8 @@ def test_four_lines_register_a_folder_onto_a_template(tmp_path):
 
 def test_settings_of_a_pair_stand_above_those_of_all_and_these_above_the_environment(tmp_path):
     text = (
-        "pairs:\n  - {source: a.ply, target: b.ply, settings: {blur: 3%}}\n  - {source: c.ply, target: d.ply, name: x}\n"
+        "pairs:\n  - {source: a.ply, target: b.ply, settings: {blur: 3%}}\n"
+        "  - {source: c.ply, target: d.ply, name: x}\n"
         "settings: {blur: 2%, seed: 5}\n"
     )
     config = load_batch(written(tmp_path, text), environment={"OTREG_SEED": "9", "OTREG_STIFFNESS": "0.5"})

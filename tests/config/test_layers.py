@@ -1,4 +1,4 @@
-"""Flags win over the file, the file over the environment, that over the defaults; every value knows where it came from."""
+"""Flags win over the file, the file over the environment, that over the defaults; each value knows its origin."""
 
 import pickle
 

@@ -3,7 +3,7 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from otreg.config import Length
@@ -41,11 +41,19 @@ def test_what_is_no_length_is_refused_with_rule_value_and_remedy(text):
     assert "1%" in message
 
 
-@given(st.floats(min_value=1e-9, max_value=1e9), st.sampled_from(["diagonal", "file"]))
+@example(0.07, "diagonal")  # 0.07 * 100 is 7.000000000000001
+@example(0.99999, "diagonal")
+@example(5e-324, "diagonal")
+@given(st.floats(0, 1e306, exclude_min=True), st.sampled_from(["diagonal", "file"]))
 def test_what_is_written_reads_back_the_same(value, unit):
-    again = Length.parse(str(Length(value, unit)))
-    assert again.unit == unit
-    assert math.isclose(again.value, value, rel_tol=1e-14)
+    assert Length.parse(str(Length(value, unit))) == Length(value, unit)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.01, "1%"), (0.5, "50%"), (1e-4, "0.01%"), (0.0255, "2.55%"), (1.0, "100%")]
+)
+def test_shares_are_written_as_people_write_them(value, text):
+    assert str(Length(value, "diagonal")) == text
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, math.inf, math.nan])

@@ -22,9 +22,7 @@ from otreg.config.json_schema import FILE_SCHEMAS
 from otreg.config.settings import FEATURE_KINDS, INIT_WORDS, MODEL_NAMES
 from otreg.config.yaml_text import settings_yaml, template_yaml
 
-lengths = st.builds(Length, st.floats(1e-9, 1e9), st.sampled_from(["diagonal", "file"])).map(
-    lambda one: Length.parse(str(one))
-)
+lengths = st.builds(Length, st.floats(1e-300, 1e300), st.sampled_from(["diagonal", "file"]))
 sides = st.none() | lengths
 reaches = st.sampled_from([None, "auto"]) | lengths
 words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20).filter(str.strip)
@@ -97,6 +95,7 @@ def test_a_reach_for_each_side_is_saved(tmp_path, reach):
 @example("x\ny")
 @example(" padded ")
 @example("\x85\u2028\ufeff\x7f")
+@example("\xa0a")
 @given(words)
 def test_any_name_of_a_column_is_saved(tmp_path_factory, name):
     config = RegisterConfig(weights=name)
