@@ -38,14 +38,19 @@ class Gaussians(Kernel):
         return self._weighted(points, controls, factors)
 
     def _weighted(self, points: Tensor, controls: Tensor, factors: list[float]) -> Tensor:
-        """(n, k): sum_j factors_j exp(-|x - c|^2 / (2 s_j^2)), in three buffers."""
+        """(n, k): sum_j factors_j exp(-|x - c|^2 / (2 s_j^2)), in three buffers; fastest where each width is half of the one before."""
         # -|x - c|^2 as one product of (n, d + 2) and (d + 2, k).
         one, one_k = points.new_ones(len(points), 1), controls.new_ones(len(controls), 1)
         left = torch.cat([2 * points, -points.square().sum(1, keepdim=True), -one], 1)
         right = torch.cat([controls, one_k, controls.square().sum(1, keepdim=True)], 1)
         closeness = left @ right.T
-        buffer, result = torch.empty_like(closeness), torch.zeros_like(closeness)
+        gaussian, result = torch.empty_like(closeness), torch.zeros_like(closeness)
+        former: float | None = None
         for factor, width in zip(factors, self.widths, strict=True):
-            torch.mul(closeness, 1 / (2 * width**2), out=buffer)
-            result.add_(buffer.exp_(), alpha=factor)
+            if former is not None and former == 2 * width:
+                gaussian.square_().square_()  # four times the exponent, much cheaper than another exponential
+            else:
+                torch.mul(closeness, 1 / (2 * width**2), out=gaussian).exp_()
+            result.add_(gaussian, alpha=factor)
+            former = width
         return result

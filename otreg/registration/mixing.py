@@ -29,7 +29,7 @@ class Mixing:
 
     def step(self, model: Model, plain: Model, rows: Rows) -> Model | None:
         """The accelerated model after ``model`` and its ``plain`` step; None when there is no past to learn from."""
-        reached = plain(rows.points)
+        reached = moved_by(plain, rows)
         mixed = self._anderson.step(_joined(rows.here, model), _joined(reached, plain))
         if not self._anderson.active:
             return None
@@ -46,7 +46,13 @@ def part_way(model: Model, plain: Model, rows: Rows, part: float) -> Model:
     here, there = model.coordinates, plain.coordinates
     if here is not None and there is not None:
         return plain.with_coordinates(here + part * (there - here))
-    return rows.fit(model, rows.here + part * (plain(rows.points) - rows.here))
+    return rows.fit(model, rows.here + part * (moved_by(plain, rows) - rows.here))
+
+
+def moved_by(model: Model, rows: Rows) -> torch.Tensor:
+    """(r, d) where a model puts the rows; without gradients, so that a spline can use what its fit has computed."""
+    with torch.no_grad():
+        return model(rows.points)
 
 
 def _joined(moved: torch.Tensor, model: Model) -> torch.Tensor:

@@ -17,7 +17,7 @@ import torch
 from otreg.models import Model
 from otreg.registration.folds import FoldGuard
 from otreg.registration.levels import Evaluation, Level, Rows
-from otreg.registration.mixing import Mixing, part_way
+from otreg.registration.mixing import Mixing, moved_by, part_way
 from otreg.registration.settings import RegistrationSettings
 
 # A step that does not descend is halved this often before the blur is called done.
@@ -93,7 +93,7 @@ def _accept(level: Level, model: Model, state: Evaluation) -> Evaluation | None:
 
 def _shorten(level: Level, plain: Model, state: Evaluation, rows: Rows, tolerance: float) -> Evaluation | None:
     """The plain step, or the first half, quarter, ... of it that descends; None when none does."""
-    full = plain(rows.points) - rows.here
+    full = moved_by(plain, rows) - rows.here
     for halving in range(_HALVINGS):
         part = 0.5**halving
         model = plain if part == 1 else part_way(state.model, plain, rows, part)

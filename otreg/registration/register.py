@@ -11,7 +11,7 @@ import torch
 from otreg.config import SPLINES
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
-from otreg.models import Model, start_model
+from otreg.models import BendingModel, Model, start_model
 from otreg.models.linear import LinearModel
 from otreg.registration.bend import BendReport
 from otreg.registration.choice import choose
@@ -185,6 +185,10 @@ class _Run:
             # What the search did instead of the coarser blurs.
             self._done += sum(map(self._effort, self._blurs)) - sum(map(self._effort, blurs))
         for blur in blurs:
+            if isinstance(model, BendingModel):
+                # A coarse blur says little about bends: what it asks for must be worth more. It also lets go of what
+                # stiffness the blur before had to add.
+                model = model.with_stiffness(settings.stiffness * blur / settings.blur)
             level, state = self._enter(model, blur, state, first=first and state is None and coarsest is None)
             tolerance = settings.tolerance
             if blur != self._blurs[-1]:
