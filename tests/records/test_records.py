@@ -1,5 +1,6 @@
 """The schemas of what otreg prints: valid, complete in themselves, every field described, and the page of them."""
 
+import re
 import runpy
 from pathlib import Path
 
@@ -50,6 +51,13 @@ def test_the_kinds_are_the_commands_with_json_and_the_lines_of_progress():
     assert {f"otreg.{name}/1" for name in kinds} <= set(record_kinds())
     assert list(record_kinds()) == sorted(record_kinds())
     assert "otreg.common" not in "".join(record_kinds())
+
+
+def test_every_kind_that_the_code_names_has_a_schema():
+    code = [path.read_text(encoding="utf-8") for top in ("otreg", "cli") for path in (ROOT / top).rglob("*.py")]
+    named = {kind for text in code for kind in re.findall(r'"(otreg\.[a-z-]+/\d+)"', text)}
+    assert "otreg.register/1" in named
+    assert named <= set(record_kinds())
 
 
 def test_an_unknown_kind_is_refused_with_those_that_are_known():
