@@ -73,6 +73,11 @@ def map_files(
     started = perf_counter()
     if at is not None and config.grid is not None:
         raise ArgumentError(f"at and grid exclude each other; got {at} and {config.grid}. Omit one of them")
+    if config.features != "none" and (at is not None or config.grid is not None):
+        raise ArgumentError(
+            f"features are known at the points of the shapes only, not at others; got {config.features!r} with "
+            f"{'grid' if at is None else 'at'}. Omit one of them"
+        )
     device_named(config.device)
     files = outputs.files()
     inputs = {"source": source, "target": target} | ({} if at is None else {"at": at})
@@ -162,7 +167,8 @@ def _maps(sinkhorn: Sinkhorn, pair: Pair, places: dict[str, Shape]) -> tuple[Tra
     transport = sinkhorn(source, target)
     device = pair.source_measure.points.device
     at = {role: torch.as_tensor(pair.frame.to_frame(place.points), device=device) for role, place in places.items()}
-    maps = {"map": transport.at(at["map"])}
+    features = pair.features or (None, None)
+    maps = {"map": transport.at(at["map"], features[0])}
     if "target_map" not in at:
         return transport, maps
     if torch.equal(at["target_map"], pair.target_measure.points):
@@ -177,7 +183,8 @@ def _maps(sinkhorn: Sinkhorn, pair: Pair, places: dict[str, Shape]) -> tuple[Tra
         target=known.source,
         source_self=None,
     )
-    return transport, {**maps, "target_map": back(target, source, warm_start=exchanged).at(at["target_map"])}
+    other = back(target, source, warm_start=exchanged)
+    return transport, {**maps, "target_map": other.at(at["target_map"], features[1])}
 
 
 def _with_fields(place: Shape, found: BrenierMap, frame: Frame, p: int) -> Shape:
