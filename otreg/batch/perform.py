@@ -31,7 +31,7 @@ def perform(
     try:
         with locked(job.folder) as ours:
             if not ours:
-                return result_of(job, "busy", note="another batch is at it")
+                return result_of(job, "busy")
             # Before the work: inputs that change meanwhile leave the job unfinished, not finished with wrong hashes.
             request = job.request()
             known = None if force else finished(job, request)

@@ -126,7 +126,8 @@ def submit(
     _set_options(executor, {"job_name": "otreg", "time": MINUTES, **options})
     if force:
         _forget(plan)
-    queued = executor.map_array(lambda task: task(), [PartTask(part, keep_going) for part in parts])
+    with executor.batch():  # one array
+        queued = [executor.submit(PartTask(part, keep_going)) for part in parts]
     array = queued[0].job_id.split("_")[0]
     summary = None
     if cluster == "slurm":

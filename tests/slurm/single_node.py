@@ -131,6 +131,6 @@ def wait_until_idle(environment: Mapping[str, str], folder: Path) -> None:
 
 if __name__ == "__main__":
     if reason := why_not():
-        sys.exit(reason)
+        raise SystemExit(reason)
     with single_node() as found:
-        sys.exit(subprocess.run(sys.argv[1:], env=found, check=False).returncode)
+        raise SystemExit(subprocess.run(sys.argv[1:], env=found, check=False).returncode)
