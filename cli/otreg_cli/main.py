@@ -13,6 +13,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 import click
@@ -132,8 +133,9 @@ def run(arguments: Sequence[str]) -> int:
         if state["debug"]:
             traceback.print_exc()
         message, code = explain(failure, came=interruptible.caught)
-        for line in message.splitlines():
-            click.echo(f"otreg: error: {line}", err=True)
+        with suppress(OSError):  # where even stderr cannot be written, the exit code still says it
+            for line in message.splitlines():
+                click.echo(f"otreg: error: {line}", err=True)
     return code
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from otreg.errors import InputFileError, OtregError
+from otreg.errors import InputFileError, OtregError, OutputFileError
 
 DASH = Path("-")
 CHUNK = 1 << 20
@@ -24,6 +24,8 @@ def input_file(path: Path) -> Iterator[Path]:
     if path != DASH:
         yield path
         return
+    if sys.stdin is None:
+        raise InputFileError("-: standard input is closed; give a file, or a pipe that holds one")
     with tempfile.TemporaryDirectory(prefix="otreg-") as folder:
         spooled = Path(folder) / "stdin"
         with spooled.open("wb") as file:
@@ -80,15 +82,22 @@ def output_file(path: Path, to: str | None) -> Iterator[Path]:
         return
     if to is None:
         raise click.UsageError("standard output has no extension that names a format; give --to or --format NAME.")
+    if sys.stdout is None:
+        raise OutputFileError("-: standard output is closed; give a file, or a pipe that somebody reads")
     with tempfile.TemporaryDirectory(prefix="otreg-") as folder:
         spooled = Path(folder) / "stdout"
         try:
             yield spooled
         except OtregError as error:
             raise type(error)(str(error).replace(str(spooled), "-")) from error
-        with spooled.open("rb") as file:
-            shutil.copyfileobj(file, sys.stdout.buffer, CHUNK)
-        sys.stdout.buffer.flush()
+        try:
+            with spooled.open("rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer, CHUNK)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # the reader has seen enough
+            raise
+        except OSError as error:
+            raise OutputFileError(f"-: standard output could not be written: {error.strerror}") from error
 
 
 @contextmanager

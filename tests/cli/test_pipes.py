@@ -153,3 +153,23 @@ def test_what_cannot_be_piped_is_one_line_and_nothing_on_stdout(
 def test_a_reader_that_has_seen_enough_is_no_error(pair, tmp_path):
     answer = shell(f"otreg register source.ply target.ply -o - --to ply -q {' '.join(FAST)} | true", tmp_path)
     assert (answer.returncode, answer.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("otreg info - <&-", "-: standard input is closed"),
+        ("otreg convert source.ply - --to npz >&-", "-: standard output is closed"),
+        ("otreg convert source.ply - --to npz > /dev/full", "-: standard output could not be written: No space left"),
+        ("otreg info source.ply > /dev/full", "No space left"),
+    ],
+)
+def test_streams_that_are_closed_or_full_are_one_line(pair, tmp_path, line, words):
+    answer = shell(line, tmp_path)
+    assert (answer.returncode, answer.stdout) == (3, "")
+    assert words in answer.stderr and answer.stderr.count("\n") == 1
+
+
+def test_a_full_stderr_keeps_the_exit_code(pair, tmp_path):
+    assert shell("otreg info nothing.ply 2> /dev/full", tmp_path).returncode == 3
+    assert shell("otreg info nothing.ply 2>&-", tmp_path).returncode == 3
