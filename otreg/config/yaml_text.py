@@ -21,6 +21,8 @@ from otreg.config.settings import RegisterConfig
 # How None is written where a setting has a word for it.
 _WORDS: Final = ("none", "auto")
 _WIDTH: Final = 100
+# Line ends of YAML 1.1, which the writer leaves as they are and the reader takes for blanks.
+_LINE_ENDS: Final = frozenset("\x85\u2028\u2029")
 _HEADERS: Final = {
     "batch": "A batch of registrations:  otreg batch FILE",
     "register": "Settings of a registration:  otreg register SOURCE TARGET --config FILE",
@@ -116,6 +118,8 @@ def _written(value: Any, field: FieldInfo) -> str:
 
     if value is None:
         value = next((word for word in _WORDS if _means_none(field, word)), None)
+    if isinstance(value, str) and _LINE_ENDS.intersection(value):
+        return _quoted(value)
     nested = isinstance(value, (list, dict))
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.width = 1 << 30
@@ -128,6 +132,11 @@ def _written(value: Any, field: FieldInfo) -> str:
         return text.getvalue().strip(" \n")
     yaml.dump({"k": value}, text)
     return text.getvalue().removeprefix("k:").strip(" \n")  # other blanks belong to the text
+
+
+def _quoted(text: str) -> str:
+    plain = (character.isascii() and character.isprintable() and character not in '"\\' for character in text)
+    return '"' + "".join(c if keep else f"\\U{ord(c):08x}" for c, keep in zip(text, plain, strict=True)) + '"'
 
 
 def _means_none(field: FieldInfo, word: str) -> bool:

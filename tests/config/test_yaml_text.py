@@ -96,6 +96,8 @@ def test_a_reach_for_each_side_is_saved(tmp_path, reach):
 @example(" padded ")
 @example("\x85\u2028\ufeff\x7f")
 @example("\xa0a")
+@example('a\x85b "\\ \N{GREEK SMALL LETTER PI}')
+@example("a\u2029b")
 @given(words)
 def test_any_name_of_a_column_is_saved(tmp_path_factory, name):
     config = RegisterConfig(weights=name)
