@@ -1,4 +1,4 @@
-"""What the shape looks like around each of its points, in numbers that no motion changes.
+"""How a shape lies around each of its points, in numbers that no motion changes.
 
 Pairs of a point and its neighbours are described by the angles between their connection and both normals, and counted
 in histograms by how far apart they are: point pair features (Rusu et al. 2009, without the second averaging). Normals
@@ -8,8 +8,6 @@ look like dents. Which of the points that look alike belong together is decided 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
@@ -17,38 +15,35 @@ from scipy.spatial import cKDTree
 Array = npt.NDArray[np.float64]
 
 # Radii over the edge of the cells that the points stand for: of the neighbourhood that is described, and of the smaller
-# one that says how the surface lies. On a surface some fifty cells lie within the first.
-_RADIUS, _NORMAL_RADIUS = 4.5, 2.5
-_NEIGHBOURS = 64
+# one that says how the surface lies; and how many points of a surface are within them.
+_RADIUS, _NEIGHBOURS = 4.5, 64
+_NORMAL_RADIUS, _NORMAL_NEIGHBOURS = 2.5, 20
 # Bins per angle, and shells of the neighbourhood that are counted apart.
 _BINS, _SHELLS = 9, 3
 
 
-@dataclass(frozen=True)
-class Features:
-    """points (n, d), unit normals (n, d) of arbitrary side, and descriptors (n, k) of unit length or zero."""
+def normals_of(points: Array, edge: float) -> Array:
+    """(n, d) unit vectors along which the surface around each of (n, d) cells of a given edge spreads least."""
+    ways, distance, _ = _around(points, _NORMAL_NEIGHBOURS)
+    used = distance <= _NORMAL_RADIUS * edge
+    weights = used / used.sum(1, keepdims=True)
+    centred = ways - np.einsum("nk,nkd->nd", weights, ways)[:, None]
+    covariance = np.einsum("nk,nkd,nke->nde", weights, centred, centred)
+    return np.asarray(np.linalg.eigh(covariance)[1][:, :, 0])
 
-    points: Array
-    normals: Array
-    descriptors: Array
 
-
-def features_of(points: Array, edge: float) -> Features:
-    """The features of cells (n, d) of a given edge."""
-    count = min(len(points), _NEIGHBOURS)
-    distance, near = cKDTree(points).query(points, count)
-    distance, near = distance.reshape(len(points), count), near.reshape(len(points), count)
-    ways = points[near] - points[:, None]
-    normals = _normals(ways, distance <= _NORMAL_RADIUS * edge)
+def descriptors_of(points: Array, normals: Array, edge: float) -> Array:
+    """(n, k) descriptors of unit length, or zero where a cell has no neighbours; the side of the normals is ignored."""
+    ways, distance, near = _around(points, _NEIGHBOURS)
     used = (distance > 0) & (distance <= _RADIUS * edge)
-    # Neighbours on the side of the normal, and their normals on its side.
-    side = np.sign(np.einsum("nkd,nd->n", ways * used[..., None], normals))
-    normals = normals * np.where(side == 0, 1.0, side)[:, None]
+    # Normals on the side of the neighbours, and those of the neighbours on the side of the normal.
+    side = np.einsum("nkd,nd->n", ways * used[..., None], normals)
+    normals = normals * np.where(side < 0, -1.0, 1.0)[:, None]
     others = normals[near]
     along = np.einsum("nkd,nd->nk", others, normals)
     others = others * np.where(along < 0, -1.0, 1.0)[..., None]
     towards = ways / np.where(distance > 0, distance, 1.0)[..., None]
-    angles = np.stack(
+    cosines = np.stack(
         [
             np.einsum("nkd,nd->nk", towards, normals),
             np.einsum("nkd,nkd->nk", towards, others),
@@ -56,15 +51,15 @@ def features_of(points: Array, edge: float) -> Features:
         ],
         axis=2,
     )
-    return Features(points, normals, _histograms(angles, distance / (_RADIUS * edge), used))
+    return _histograms(cosines, distance / (_RADIUS * edge), used)
 
 
-def _normals(ways: Array, used: npt.NDArray[np.bool_]) -> Array:
-    """(n, d) directions in which the neighbours spread least."""
-    weights = used / np.maximum(used.sum(1, keepdims=True), 1)
-    centred = ways - np.einsum("nk,nkd->nd", weights, ways)[:, None]
-    covariance = np.einsum("nk,nkd,nke->nde", weights, centred, centred)
-    return np.linalg.eigh(covariance)[1][:, :, 0]
+def _around(points: Array, count: int) -> tuple[Array, Array, npt.NDArray[np.int64]]:
+    """Ways (n, k, d) to the nearest points of each, their lengths (n, k) and the indices of those points."""
+    n = len(points)
+    distance, near = cKDTree(points).query(points, min(n, count))
+    distance, near = distance.reshape(n, -1), near.reshape(n, -1)
+    return points[near] - points[:, None], distance, near
 
 
 def _histograms(cosines: Array, distance: Array, used: npt.NDArray[np.bool_]) -> Array:

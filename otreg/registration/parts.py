@@ -17,10 +17,10 @@ from otreg.measures import Measure
 from otreg.registration.alignment import shape_metric, small_motion
 from otreg.registration.coarse import Poses, cells, fitting_cells
 from otreg.registration.cover import angles
-from otreg.registration.features import Array, Features, features_of
+from otreg.registration.features import Array, descriptors_of, normals_of
 
-# Cells of the smaller shape, and of the larger one at most.
-_CELLS, _MOST_CELLS = 1500, 6000
+# Cells of the larger shape are at most so many times those of the smaller one.
+_LARGER = 4
 # Matches that are kept, and how many of the nearest descriptors of the other side a match must be among, on both sides.
 _MATCHES, _NEAREST = 1000, 3
 # Distances between matched points agree when they differ by less than so many edges; closer ones say nothing.
@@ -35,41 +35,55 @@ _STEPS, _CATCH = 6, 3.0
 _SAME_DEGREES, _SAME_SHIFT = 10.0, 4.0
 
 
-class Parts:
-    """Two shapes by the features of cells of one edge, the source ``size`` times as large."""
+class Surfaces:
+    """Two shapes as cells of one edge with normals: how much of one a pose lays on the other.
 
-    def __init__(self, source: Measure, target: Measure, *, size: float = 1.0) -> None:
+    count: cells of the smaller shape, about. size: of the source over what it is as given; poses hold it, too.
+    """
+
+    def __init__(self, source: Measure, target: Measure, *, count: int, size: float = 1.0) -> None:
         source = Measure(source.points.double() * size, source.weights.double())
         extents = [float((m.points.max(0).values - m.points.min(0).values).norm()) for m in (source, target)]
         small, large = (source, target) if extents[0] <= extents[1] else (target, source)
         # The same surface has the same cells on both sides.
-        self.edge = max(fitting_cells(small, _CELLS)[1], fitting_cells(large, _MOST_CELLS)[1])
+        self.edge = max(fitting_cells(small, count)[1], fitting_cells(large, _LARGER * count)[1])
         coarse = [cells(measure, self.edge) for measure in (source, target)]
-        self._x, self._y = (features_of(measure.points.numpy(), self.edge) for measure in coarse)
-        self._trees = [cKDTree(features.points) for features in (self._x, self._y)]
         self._size = size
+        self._x, self._y = (measure.points.numpy() for measure in coarse)
+        self._normals = [normals_of(points, self.edge) for points in (self._x, self._y)]
+        self._trees = [cKDTree(points) for points in (self._x, self._y)]
         # Masses of cells on a surface: the same in cells of one edge, but for how dense the shapes are.
         here, there = (_typical_mass(measure) for measure in coarse)
         self.density = there / here
 
-    def candidates(self, count: int) -> Poses:
+    def alike(self, count: int) -> Poses:
         """At most ``count`` distinct poses in which parts look alike, those that share most surface first."""
-        x, y = self._x, self._y
-        matched = _matches(x, y)
-        d = x.points.shape[1]
+        described = [
+            descriptors_of(points, normals, self.edge)
+            for points, normals in zip((self._x, self._y), self._normals, strict=True)
+        ]
+        matched = _matches(*described)
+        d = self._x.shape[1]
         if len(matched) < d:
             return Poses(torch.empty(0, d, d, dtype=torch.float64), torch.empty(0, d, dtype=torch.float64))
-        poses = _consistent(x.points[matched[:, 0]], y.points[matched[:, 1]], self.edge)
-        for refined in (False, True):
-            if refined:
-                poses = self._refined(poses)
-            poses = poses[self._shared(poses).argsort(descending=True, stable=True)]
-            poses = poses[self._distinct(poses, count if refined else _REFINED)]
+        poses = _consistent(self._x[matched[:, 0]], self._y[matched[:, 1]], self.edge)
+        poses = self._best(poses, _REFINED)
+        poses = self._best(self._refined(poses), count)
+        return Poses(poses.matrix * self._size, poses.offset)
+
+    def refined(self, poses: Poses) -> Poses:
+        """The poses after some steps onto the nearest surface, as far as that is near."""
+        poses = self._refined(Poses(poses.matrix.double() / self._size, poses.offset.double()))
         return Poses(poses.matrix * self._size, poses.offset)
 
     def shared(self, poses: Poses) -> torch.Tensor:
         """(s,) surface that the poses lay on surface and alongside it, over that of the shape that has less."""
         return self._shared(Poses(poses.matrix.double() / self._size, poses.offset.double()))
+
+    def _best(self, poses: Poses, count: int) -> Poses:
+        """Those that share most surface, at most ``count``, no two of them the same."""
+        poses = poses[self._shared(poses).argsort(descending=True, stable=True)]
+        return poses[self._distinct(poses, count)]
 
     def _shared(self, poses: Poses) -> torch.Tensor:
         matrix, offset = poses.matrix.numpy(), poses.offset.numpy()
@@ -77,36 +91,36 @@ class Parts:
         size = np.abs(np.linalg.det(matrix)) ** (1 / matrix.shape[1])
         turn, inverse = matrix / size[:, None, None], np.linalg.inv(matrix)
         for forth in (True, False):
-            here, there = (self._x, self._y) if forth else (self._y, self._x)
-            step = max(1, len(here.points) // _PROBES)
-            points, normals = here.points[::step], here.normals[::step]
+            here, there = (0, 1) if forth else (1, 0)
+            every = (self._x, self._y)[here]
+            step = max(1, len(every) // _PROBES)
+            points, normals = every[::step], self._normals[here][::step]
             if forth:
                 moved = np.einsum("sde,ke->skd", matrix, points) + offset[:, None]
                 turned, unit, area = np.einsum("sde,ke->skd", turn, normals), np.ones(len(matrix)), size**2
             else:
                 moved = np.einsum("sde,ske->skd", inverse, points[None] - offset[:, None])
                 turned, unit, area = np.einsum("sed,ke->skd", turn, normals), size, np.ones(len(matrix))
-            distance, nearest = self._trees[forth].query(moved, distance_upper_bound=_ON * self.edge / unit.min())
+            distance, nearest = self._trees[there].query(moved, distance_upper_bound=_ON * self.edge / unit.min())
             found = np.isfinite(distance)
             ratio = np.where(found, distance, np.inf) * unit[:, None] / (_ON * self.edge)
-            along = np.einsum("skd,skd->sk", turned, there.normals[np.where(found, nearest, 0)])
+            along = np.einsum("skd,skd->sk", turned, self._normals[there][np.where(found, nearest, 0)])
             near = np.where(ratio < 1, 1 - ratio**2, 0.0) * along**2
             total += area * step * near.sum(1) / 2
-        return torch.from_numpy(total / min(len(self._x.points), len(self._y.points)))
+        return torch.from_numpy(total / min(len(self._x), len(self._y)))
 
     def _refined(self, poses: Poses) -> Poses:
-        """The poses after some steps onto the nearest surface, as far as that is near."""
-        step = max(1, len(self._x.points) // _PROBES)
-        points = torch.from_numpy(self._x.points[::step])
-        metric = shape_metric(torch.from_numpy(self._x.points))[::step]
+        step = max(1, len(self._x) // _PROBES)
+        points = torch.from_numpy(self._x[::step])
+        metric = shape_metric(torch.from_numpy(self._x))[::step]
         for k in range(_STEPS):
             bound = self.edge * (_CATCH + (_ON - _CATCH) * k / (_STEPS - 1))
             moved = points @ poses.matrix.mT + poses.offset[:, None]
             distance, nearest = self._trees[1].query(moved.numpy(), distance_upper_bound=bound)
             found = np.isfinite(distance)
             weights = torch.from_numpy(np.where(found, (1 - (np.where(found, distance, 0) / bound) ** 2) ** 2, 0))
-            goal = torch.from_numpy(self._y.points[np.where(found, nearest, 0)])
-            ways = (goal - moved) @ poses.matrix  # the inverse of a rotation, from the right
+            goal = torch.from_numpy(self._y[np.where(found, nearest, 0)])
+            ways = (goal - moved) @ torch.linalg.inv(poses.matrix).mT
             new = poses.after(*small_motion(points, ways, weights, metric, scale=False))
             enough = torch.from_numpy(found.sum(1) > 2 * points.shape[1])
             poses = Poses(
@@ -118,7 +132,7 @@ class Parts:
     def _distinct(self, poses: Poses, count: int) -> torch.Tensor:
         """Indices of the first poses, at most ``count``, no two of which are the same."""
         kept: list[int] = []
-        places = poses.matrix @ torch.from_numpy(self._x.points.mean(0)) + poses.offset
+        places = poses.matrix @ torch.from_numpy(self._x.mean(0)) + poses.offset
         for index in range(len(poses)):
             if len(kept) == count:
                 break
@@ -137,9 +151,9 @@ def _typical_mass(measure: Measure) -> float:
     return float(masses[int((masses.cumsum(0) < 0.5).sum())])
 
 
-def _matches(x: Features, y: Features) -> npt.NDArray[np.int64]:
-    """(k, 2) indices of points that are among the most alike of each other, best first."""
-    apart = torch.cdist(torch.from_numpy(x.descriptors).float(), torch.from_numpy(y.descriptors).float())
+def _matches(x: Array, y: Array) -> npt.NDArray[np.int64]:
+    """(k, 2) indices of descriptors (n, f) and (m, f) that are among the nearest of each other, best first."""
+    apart = torch.cdist(torch.from_numpy(x).float(), torch.from_numpy(y).float())
     n, m = apart.shape
     there = apart.topk(min(_NEAREST, m), dim=1, largest=False).indices
     back = apart.topk(min(_NEAREST, n), dim=0, largest=False).indices
@@ -148,8 +162,8 @@ def _matches(x: Features, y: Features) -> npt.NDArray[np.int64]:
     chosen[back, torch.arange(m)[None]] += 1
     pairs = (chosen == 2).nonzero()
     # What looks like everything else says little: the more unusual a point is, the more its match counts.
-    usual = torch.from_numpy(np.linalg.norm(x.descriptors - x.descriptors.mean(0), axis=1)).float()
-    rank = apart[pairs[:, 0], pairs[:, 1]] / usual[pairs[:, 0]].clamp_min(1e-6)
+    unusual = torch.from_numpy(np.linalg.norm(x - x.mean(0), axis=1)).float()
+    rank = apart[pairs[:, 0], pairs[:, 1]] / unusual[pairs[:, 0]].clamp_min(1e-6)
     return np.asarray(pairs[rank.argsort(stable=True)[:_MATCHES]].numpy())
 
 

@@ -19,7 +19,7 @@ from otreg.measures import Measure
 from otreg.models.linear import LinearModel
 from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells
 from otreg.registration.cover import angles, cover, principal_rotations
-from otreg.registration.parts import Parts
+from otreg.registration.parts import Surfaces
 
 # Rotations of the cover; the nearest is at most about 25 degrees (in the plane 3) away, within what a step follows.
 _COVER = {2: 64, 3: 512}
@@ -52,6 +52,10 @@ _WHOLE = 0.9
 # over the one that gives both shapes one radius.
 _ALIKE = 12
 _SIZES = (1.0, 0.8, 1.25, 0.64, 1.5625)
+# Cells of the smaller shape in which parts are matched, and in which the surface is measured that poses share.
+_CELLS, _FINE_CELLS = 1500, 5000
+# Poses that go on are at most so many, and share at least this part of what the best one does.
+_MOST, _RATIO = 5, 0.75
 # Densities closer than this are one: another sampling of a shape changes them by as much.
 _DENSITY = 1.2
 # Scores closer than this share of the squared reach, which is what a pose without any partner scores, are one: another
@@ -108,10 +112,11 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
             poses.matrix[given], poses.offset[given] = as_given.matrix[0].float(), as_given.offset[0].float()
     density = 1.0
     if float(problem.overlaps(poses[scores.argmin()[None]])) < _WHOLE:
-        before = len(poses)
-        poses, shared, density = _with_parts(normal, poses)
-        tried += len(poses) - before
-        scores = reach**2 * (1 - shared).clamp_min(0)
+        parts = _with_parts(normal, poses, given)
+        poses, given, density = parts.poses, parts.given, parts.density
+        tried += parts.tried
+        # What a pose without any partner would score, times the share that has none.
+        scores = reach**2 * (1 - parts.shared).clamp_min(0)
     order = scores.argsort(stable=True)
     return Found(
         models=tuple(normal.model(start, poses, int(index)) for index in order),
@@ -124,16 +129,37 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
     )
 
 
-def _with_parts(normal: _Normalised, poses: Poses) -> tuple[Poses, torch.Tensor, float]:
-    """The poses and those in which parts look alike, the surface that each shares, and the density of the target."""
-    whole = Parts(normal.source, normal.target)
+def _with_parts(normal: _Normalised, poses: Poses, given: int) -> _Parts:
+    """The poses and those in which parts look alike, as far as they share enough surface."""
     found = [Poses(poses.matrix.double(), poses.offset.double())]
     for size in _SIZES if normal.scale else _SIZES[:1]:
-        parts = whole if size == 1 else Parts(normal.source, normal.target, size=size)
-        found.append(parts.candidates(_ALIKE))
+        found.append(Surfaces(normal.source, normal.target, count=_CELLS, size=size).alike(_ALIKE))
     every = Poses.join(found)
-    density = whole.density if max(whole.density, 1 / whole.density) > _DENSITY else 1.0
-    return every, whole.shared(every), density
+    # The best of them differ in details that coarse cells do not show.
+    fine = Surfaces(normal.source, normal.target, count=_FINE_CELLS)
+    refined = fine.refined(every)
+    shared = fine.shared(refined)
+    kept = [int(index) for index in shared.argsort(descending=True, stable=True)[:_MOST]]
+    kept = [index for index in kept if shared[index] >= _RATIO * shared[kept[0]]]
+    kept = kept if given in kept else [*kept, given]
+    return _Parts(
+        refined[torch.tensor(kept)],
+        shared[kept],
+        given=kept.index(given),
+        tried=len(every) - len(poses),
+        density=fine.density if max(fine.density, 1 / fine.density) > _DENSITY else 1.0,
+    )
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Poses and the surface that each shares; given: index of the start as given; tried: poses that were new."""
+
+    poses: Poses
+    shared: torch.Tensor
+    given: int
+    tried: int
+    density: float
 
 
 class _Normalised:
