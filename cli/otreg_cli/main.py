@@ -80,8 +80,8 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 1 some jobs of a batch are not done, 2 usage, 3 input or output file, 4 did not converge (--strict), 5 memory or device, "
-    "70 a bug in otreg, 130 interrupted, 143 terminated.",
+    epilog="Exit codes: 0 done, 1 some jobs of a batch are not done, 2 usage, 3 input or output file, 4 did not "
+    "converge (--strict), 5 memory or device, 70 a bug in otreg, 130 interrupted, 143 terminated.",
 )
 @click.version_option(otreg.__version__, "-V", "--version", prog_name="otreg")
 def cli() -> None:
@@ -157,6 +157,8 @@ def explain(failure: BaseException, *, came: signal.Signals | None = None) -> tu
         return word(came or signal.SIGINT), exit_code(came or signal.SIGINT)
     if _is_out_of_memory(failure):
         return "not enough memory; use fewer points (--sampling 10000) or a coarser --blur", RESOURCES
+    if isinstance(failure, RuntimeError) and "no locator available" in str(failure):  # numba's, from the first import
+        return "compiled code finds no folder to be kept in; set NUMBA_CACHE_DIR to one, and see otreg doctor", RESOURCES
     if isinstance(failure, OSError) and failure.strerror:
         where = f"{failure.filename}: " if failure.filename else ""
         return f"{where}{failure.strerror}", INPUT

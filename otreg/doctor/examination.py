@@ -144,6 +144,11 @@ def _of_machine(have: Cores, main: Memory, threads: Threads) -> Iterator[Problem
             "other's way",
             f"give --threads {have.allowed}, or set NUMBA_NUM_THREADS and OMP_NUM_THREADS to {have.allowed}",
         )
+    if threads.environment.get("OMP_WAIT_POLICY", "").upper() == "ACTIVE":
+        yield Problem(
+            "idle threads keep their cores busy under OMP_WAIT_POLICY=ACTIVE, which slows down whatever else runs",
+            "unset OMP_WAIT_POLICY, or set it to PASSIVE",
+        )
     if main.available is not None and main.available < LITTLE_MEMORY:
         yield Problem(
             f"only {main.available / 2**20:.0f} MiB of memory are free",

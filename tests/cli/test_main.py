@@ -109,6 +109,7 @@ def caused(failure, cause):
         (MemoryError(), 5),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 5),
         (RuntimeError("CUDA out of memory. Tried to allocate"), 5),
+        (RuntimeError("cannot cache function 'f': no locator available for file 'g.py'"), 5),
         (OSError(28, "No space left on device", "out.ply"), 3),
         (KeyboardInterrupt(), 130),
         (click.Abort(), 130),

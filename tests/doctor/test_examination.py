@@ -149,6 +149,14 @@ def test_threads_and_memory_beyond_what_is_allowed_are_problems(machine):
     assert main.what == "only 256 MiB of memory are free"
 
 
+def test_threads_that_spin_are_a_problem(machine, monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "active")
+    (problem,) = machine().problems
+    assert "OMP_WAIT_POLICY=ACTIVE" in problem.what and "unset" in problem.fix
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    assert machine().problems == ()
+
+
 def test_imports_that_fail_are_a_problem_and_the_rest_is_still_told(machine):
     reason = "ModuleNotFoundError: No module named 'torch'"
     found = machine(reason, {"dense cpu": reason, "auto auto": reason, "keops cpu": reason, "cpu cpu": reason})
