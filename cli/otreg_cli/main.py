@@ -158,7 +158,7 @@ def explain(failure: BaseException, *, came: signal.Signals | None = None) -> tu
     if _is_out_of_memory(failure):
         return "not enough memory; use fewer points (--sampling 10000) or a coarser --blur", RESOURCES
     if isinstance(failure, RuntimeError) and "no locator available" in str(failure):  # numba's, from the first import
-        return "compiled code finds no folder to be kept in; set NUMBA_CACHE_DIR to one, and see otreg doctor", RESOURCES
+        return "compiled code finds no folder to stay in; set NUMBA_CACHE_DIR to one, and see otreg doctor", RESOURCES
     if isinstance(failure, OSError) and failure.strerror:
         where = f"{failure.filename}: " if failure.filename else ""
         return f"{where}{failure.strerror}", INPUT
