@@ -119,8 +119,7 @@ def register_files(
         registration = register(
             pair.source_measure, pair.target_measure, settings, start=start, landmarks=in_frame, on_step=on_step
         )
-        warnings += registration.search.warnings if registration.search is not None else ()
-        warnings += registration.bend.warnings if registration.bend is not None else ()
+        warnings += registration.warnings
         distances = None
         if marks is not None and registration.landmarks is not None:
             distances = LandmarkDistances.of(registration.landmarks, marks, pair.frame)

@@ -22,6 +22,8 @@ from otreg.registration.settings import RegistrationSettings
 
 # A step that does not descend is halved this often before the blur is called done.
 _HALVINGS = 4
+# Share of the source's mass with a partner below which the transport says nothing about where to go.
+LEAST_MATCHED = 1e-6
 # First-order optimisers walk this share of the blur per step in the scale of the parameters.
 _ADAM_RATE = 0.25
 
@@ -31,8 +33,11 @@ class Ending(Enum):
 
     CONVERGED = "converged: the last step moved the shape by less than the tolerance"
     NO_DESCENT = "converged: no step along the model lowers the divergence any more"
-    OUT_OF_STEPS = "stopped after the allowed number of steps; allow more with --iterations"
-    NOT_FINITE = "stopped: the loss was no longer finite; the last good state is kept. Use a larger blur or reach"
+    OUT_OF_STEPS = "stopped after the allowed number of steps; allow more with --iterations, or a larger --tolerance"
+    NOTHING_MATCHED = (
+        "stopped: nothing of the source lies within reach of the target; use a larger --reach, or another --init"
+    )
+    NOT_FINITE = "stopped: the loss was no longer finite; the last good state is kept. Use a larger --blur or --reach"
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ def gauss_newton(
         ways, weights = state.transport.displacement, level.weights * state.transport.matched_mass
         if not bool(torch.isfinite(ways).all()):
             yield Progress(state, 0.0, Ending.NOT_FINITE)
+            return
+        if not float(weights.sum()) > LEAST_MATCHED * float(level.weights.sum()):
+            yield Progress(state, 0.0, Ending.NOTHING_MATCHED)
             return
         rows = level.rows(state, ways, weights)
         plain, state = guard.step(rows, state)

@@ -37,8 +37,11 @@ def overlap_steps(
     for iteration in range(settings.iterations):
         assert isinstance(state.model, LinearModel)
         ways, weights = trusted_ways(level, state)
-        if not bool(torch.isfinite(ways).all()) or not float(weights.sum()) > 0:
+        if not bool(torch.isfinite(ways).all()):
             yield Progress(state, 0.0, Ending.NOT_FINITE)
+            return
+        if not float(weights.sum()) > 0:
+            yield Progress(state, 0.0, Ending.NOTHING_MATCHED)
             return
         rows = level.rows(state, ways, weights)
         ways = (rows.wanted - rows.here) @ torch.linalg.inv(state.model.matrix).T

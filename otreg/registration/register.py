@@ -46,8 +46,8 @@ _OVERLAP_BLUR = 0.04
 _ABOUT = 1.5
 # Reach over blur where a pose follows them: the longer, the more it is pulled to the borders of the other shape.
 _OVERLAP_REACH = 2.0
-# Where landmarks gave the pose, it is off by at most so many times their error; but it is not believed to be better than
-# at the end of a search.
+# Where landmarks gave the pose, it is off by at most so many times their error; but it is not believed to be better
+# than at the end of a search.
 _LANDMARK_ERRORS = 3.0
 _BEST_KNOWN = 0.02
 # Steps that a level typically takes, for the estimate of the time left.
@@ -109,6 +109,7 @@ def register(
         converged=all(stage.converged for stage in stages) and transport.converged,
         status=_status(stages, transport.status, transport.converged),
         seconds=run.seconds,
+        overlap=float((moved.weights * transport.source_map.overlap.clamp(max=1)).sum() / moved.mass),
         search=found,
         landmarks=None if springs is None else springs.report(model(springs.points), blur=settings.blur),
         bend=BendReport.of(model, source, asked=settings.stiffness),

@@ -9,6 +9,9 @@ from otreg.registration.bend import BendReport
 from otreg.registration.landmarks import LandmarkReport
 from otreg.transport import Transport
 
+# With less of the source matched than that, an answer is hardly the one that was meant.
+_LITTLE = 0.1
+
 
 @dataclass(frozen=True)
 class Step:
@@ -78,7 +81,8 @@ class Registration:
     """A fitted model (frame units), the transport from the moved source to the target, and how it went.
 
     search: None when the start was given or not searched for; landmarks: None when there were none;
-    bend: of a spline, else None.
+    bend: of a spline, else None; overlap: share of the source's mass that finds a partner in the end, over the share
+    that its own copy would find.
     """
 
     model: Model
@@ -87,6 +91,18 @@ class Registration:
     converged: bool
     status: str
     seconds: float
+    overlap: float
     search: SearchReport | None = None
     landmarks: LandmarkReport | None = None
     bend: BendReport | None = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence each about what the status does not say, with what to do."""
+        found = [*(self.search.warnings if self.search else ()), *(self.bend.warnings if self.bend else ())]
+        if self.overlap < _LITTLE:
+            found.append(
+                f"only {self.overlap:.1%} of the source has a partner on the target in the end; if more should, use a "
+                "larger --reach, or begin nearer with --landmarks or --init"
+            )
+        return tuple(found)
