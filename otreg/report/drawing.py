@@ -68,7 +68,9 @@ def _clustered(pieces: Pieces, used: Integers, corners: Integers, most: int) -> 
     proper = (sorted_corners[:, 1:] != sorted_corners[:, :-1]).all(axis=1)
     # Several triangles may have become the same one; its first orientation stays.
     _, first = np.unique(sorted_corners[proper], axis=0, return_index=True)
-    return chosen, coarse[proper][np.sort(first)]
+    coarse = coarse[proper][np.sort(first)]
+    left, coarse = np.unique(coarse, return_inverse=True)  # a vertex may have lost all its triangles
+    return chosen[left], coarse.reshape(-1, k)
 
 
 def _cells(points: Points, most: int) -> Integers:

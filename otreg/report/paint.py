@@ -60,9 +60,19 @@ def paint(axes: Axes, layers: Sequence[Layer], camera: Floats) -> None:
             across, upwards, _ = corner[order, 0].T
             axes.scatter(across, upwards, c=colour[order], s=_dot(len(corner)), linewidths=0)
     seen = np.concatenate([corner[:, :, :2].reshape(-1, 2) for corner, _ in pieces])
-    axes.update_datalim(seen)
-    axes.autoscale_view()
-    axes.set_aspect("equal")
+    _frame(axes, seen)
+
+
+def _frame(axes: Axes, seen: Floats) -> None:
+    """Everything in sight, one unit as long upwards as sideways, no ticks; the axes keep their place and size."""
+    low, high = seen.min(axis=0), seen.max(axis=0)
+    size = axes.get_window_extent()
+    width, height = size.width, size.height
+    across, upwards = (high - low) * 1.06
+    # Units per dot; shapes without any extent get a unit.
+    unit = max(across / width, upwards / height) or 1.0 / width
+    (x, y) = (low + high) / 2
+    axes.set(xlim=(x - unit * width / 2, x + unit * width / 2), ylim=(y - unit * height / 2, y + unit * height / 2))
     axes.set_axis_off()
 
 

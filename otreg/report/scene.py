@@ -1,7 +1,7 @@
 """What the page's viewer shows, as one JSON object: shapes, the fields that colour them, arrows.
 
-Arrays are base64 of little-endian numbers. Coordinates are relative to ``offset``, so that single precision, which is
-all that a browser draws with, keeps the digits of shapes far from the origin.
+Arrays are base64 of little-endian numbers. Coordinates are relative to ``offset``, a point of the last
+shape if that is far from the origin, because browsers draw in single precision.
 """
 
 from __future__ import annotations
@@ -66,9 +66,8 @@ def scene(
 ) -> dict[str, Any]:
     """The object that ``viewer.js`` draws. coloured_by: name of the field to begin with, "" for none."""
     drawn = [shape.points[shape.drawing.chosen] for shape in shapes]
-    every = np.concatenate(drawn)
-    dimension = every.shape[1]
-    offset = _offset(every)
+    dimension = drawn[-1].shape[1]
+    offset = _offset(drawn[-1])
     right, up, backward = camera_of(drawn[-1])
     return {
         "dimension": dimension,

@@ -233,29 +233,35 @@
   const vector = (a) => ({ x: a[0], y: a[1], z: a[2] });
   const array = (v) => [v.x, v.y, v.z];
 
-  // The box around all shapes, shown or not, so that nothing jumps when one is hidden.
-  const box = axes.map((_, k) => {
-    let [low, high] = [Infinity, -Infinity];
-    for (const shape of shapes) {
-      for (const c of shape.points[k]) {
-        if (c < low) low = c;
-        if (c > high) high = c;
-      }
-    }
-    return [low, high];
-  });
-  const longest = Math.max(...box.map(([low, high]) => high - low)) || 1;
-  const ranges = box.map(([low, high]) => {
-    // A flat shape still needs a box with a height.
-    const half = Math.max((high - low) / 2, 0.01 * longest) * 1.04;
-    return [(low + high) / 2 - half, (low + high) / 2 + half];
-  });
+  const spans = Object.fromEntries(
+    shapes.map((shape) => [
+      shape.name,
+      shape.points.map((column) => column.reduce(([low, high], c) => [Math.min(low, c), Math.max(high, c)], [1e300, -1e300])),
+    ])
+  );
+
+  // The box around the shapes that are shown (all, if none is): [low, high] of each axis.
+  function ranges() {
+    const shown = shapes.filter((shape) => state.shown[shape.name]);
+    const boxes = (shown.length ? shown : shapes).map((shape) => spans[shape.name]);
+    const box = axes.map((_, k) => [Math.min(...boxes.map((b) => b[k][0])), Math.max(...boxes.map((b) => b[k][1]))]);
+    const longest = Math.max(...box.map(([low, high]) => high - low)) || 1;
+    return box.map(([low, high]) => {
+      // A flat shape still needs a box with a height.
+      const half = Math.max((high - low) / 2, 0.01 * longest) * 1.04;
+      return [(low + high) / 2 - half, (low + high) / 2 + half];
+    });
+  }
+
   // Lengths of the box with the longest as 1: one file unit is equally long along all axes.
-  const aspect = ranges.map(([low, high]) => (high - low) / (1.04 * longest));
+  function aspect() {
+    const lengths = ranges().map(([low, high]) => high - low);
+    return lengths.map((length) => length / Math.max(...lengths));
+  }
 
   function home() {
     const shape = view.clientWidth / Math.max(view.clientHeight, 1);
-    const distance = 1.05 * Math.hypot(...aspect) * Math.max(1, 1.1 / shape);
+    const distance = 1.05 * Math.hypot(...aspect()) * Math.max(1, 1.1 / shape);
     const eye = scene.camera.eye.map((c) => c * distance);
     return { up: vector(scene.camera.up), eye: vector(eye), center: { x: 0, y: 0, z: 0 } };
   }
@@ -293,12 +299,12 @@
       ...common,
       scene: {
         aspectmode: "manual",
-        aspectratio: vector(aspect),
+        aspectratio: vector(aspect()),
         camera: camera,
         dragmode: "orbit",
-        xaxis: { ...axisOf(0), range: ranges[0] },
-        yaxis: { ...axisOf(1), range: ranges[1] },
-        zaxis: { ...axisOf(2), range: ranges[2] },
+        xaxis: { ...axisOf(0), range: ranges()[0] },
+        yaxis: { ...axisOf(1), range: ranges()[1] },
+        zaxis: { ...axisOf(2), range: ranges()[2] },
       },
     };
   }

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import shutil
-import subprocess
 import time
 from pathlib import Path
 
@@ -25,8 +25,17 @@ FLAGS = (
     "--no-first-run",
     "--disable-background-networking",
     "--disable-component-update",
-    "--window-size=1200,900",
+    "--window-size=800,500",
 )
+
+
+def _pipe() -> tuple[int, int]:
+    """The ends of a pipe, clear of the descriptors that the browser gets."""
+    ends = os.pipe()
+    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends)
+    for end in ends:
+        os.close(end)
+    return high
 
 
 class Browser:
@@ -34,13 +43,14 @@ class Browser:
 
     def __init__(self, profile: Path) -> None:
         # Chromium reads commands from descriptor 3 and writes answers to 4, each ended by a zero byte.
-        to_read, self._out = os.pipe()
-        self._in, to_write = os.pipe()
-        self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{to_read} 4>&{to_write}', "sh", PROGRAM, *FLAGS, f"--user-data-dir={profile}"],
-            pass_fds=(to_read, to_write),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        to_read, self._out = _pipe()
+        self._in, to_write = _pipe()
+        nothing = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
+        self._process = os.posix_spawn(
+            PROGRAM,
+            [PROGRAM, *FLAGS, f"--user-data-dir={profile}"],
+            os.environ,
+            file_actions=[*nothing, (os.POSIX_SPAWN_DUP2, to_read, 3), (os.POSIX_SPAWN_DUP2, to_write, 4)],
         )
         os.close(to_read)
         os.close(to_write)
@@ -59,7 +69,7 @@ class Browser:
         finally:
             os.close(self._out)
             os.close(self._in)
-            self._process.wait(20)
+            os.waitpid(self._process, 0)
 
     def call(self, method: str, **params: object) -> dict:
         """The answer to one command; events that come meanwhile are noted."""
@@ -94,7 +104,7 @@ class Browser:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def emulate(self, *, width: int = 1200, height: int = 900, dark: bool = False) -> None:
+    def emulate(self, *, width: int = 800, height: int = 500, dark: bool = False) -> None:
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
