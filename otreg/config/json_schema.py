@@ -19,8 +19,8 @@ FILE_SCHEMAS: Final[Mapping[str, type[BaseModel]]] = {**COMMAND_SCHEMAS, "batch"
 def json_schema(kind: str) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of the settings files of "register", "distance" or "map", or of batch files.
 
-    What it refuses, otreg refuses. Rules that it cannot express (the order of models, keys that are given twice, files
-    that do not exist) are checked when the file is read.
+    Rules that it cannot express (the order of models, keys that are given twice, files that do not exist) are checked
+    when the file is read. It is stricter in one point: numbers must not be in quotes.
     """
     schema = FILE_SCHEMAS[kind].model_json_schema(mode="validation")
     named = {**schema.get("$defs", {}), "": schema}
