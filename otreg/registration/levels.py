@@ -18,6 +18,7 @@ from otreg.registration.landmarks import Springs
 from otreg.registration.turning import moved_features
 from otreg.transport import PreparedMeasure, Sinkhorn, Transport, WarmStart
 from otreg.transport.pyramid import build_pyramid
+from otreg.transport.pyramid_torch import build_pyramid_on_device
 
 # Cell over blur. From 0.6 to 1.2 the errors on real pairs differ by 2 %; 1.2 keeps the clouds small.
 _CELL = 1.2
@@ -179,11 +180,12 @@ class WarmSolver:
 
 def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bool = False) -> Measure:
     """Cells of the points where the model puts them: centroids, masses and features, before the model moves them."""
-    if measure.points.device.type != "cpu" or measure.dimension > 3:
+    if measure.dimension > 3:
         return measure
     moved, features = measure.points, measure.features
     if model is not None:
-        moved = model(measure.points)
+        with torch.no_grad():
+            moved = model(measure.points)
         if features is not None:
             features = moved_features(features, model, measure.points, turning=turning)
     # A source much smaller than the target must not end in one cell: its size is what the first level has to find.
@@ -191,7 +193,8 @@ def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bo
     if extent > 0:
         cell = min(cell, _LARGEST_SHARE * extent)
     finest = cell / 2**_REFINEMENTS
-    pyramid = build_pyramid(Measure(moved, measure.weights, features), finest)
+    build = build_pyramid if moved.device.type == "cpu" else build_pyramid_on_device
+    pyramid = build(Measure(moved, measure.weights, features), finest)
     level = pyramid.level(cell * 1.001)
     while level > 0 and len(pyramid.levels[level]) < _LEAST_CELLS and pyramid.levels[level].cell > 1.001 * finest:
         level -= 1
