@@ -9,7 +9,7 @@ import click
 
 from otreg_cli.frame_option import frame_option
 from otreg_cli.options import PATH, debug_option, json_option, overwrite_option, reading_options, to_option
-from otreg_cli.pipes import DASH, as_asked, input_file, output_file, refuse_mixed_output, written_format
+from otreg_cli.pipes import DASH, as_asked, input_files, output_file, refuse_mixed_output, written_format
 
 
 @click.command("apply")
@@ -48,18 +48,18 @@ def command(
     from otreg_cli.output import print_json, print_rows, print_warnings
 
     to = written_format(output, to, reading["format"])
-    with input_file(shape) as source, output_file(output, to) as target:
+    with input_files(shape) as ((source,), piped), output_file(output, to) as target:
         applied = apply_transform(
             transform,
             source,
             target,
             overwrite=overwrite,
-            reading=Reading(**reading),
+            reading=Reading(**reading, piped=piped),
             inverse=inverse,
             frame=frame,
             to=to,
         )
-    warnings = as_asked(applied.warnings, (source, shape), (target, output))
+    warnings = as_asked(applied.warnings, used=target, asked=output)
     print_warnings(warnings)
     if as_json:
         print_json(

@@ -9,7 +9,7 @@ import click
 
 from otreg_cli.frame_option import frame_option
 from otreg_cli.options import PATH, debug_option, json_option, overwrite_option, reading_options, to_option
-from otreg_cli.pipes import DASH, as_asked, input_file, output_file, refuse_mixed_output, written_format
+from otreg_cli.pipes import DASH, as_asked, input_files, output_file, refuse_mixed_output, written_format
 
 
 @click.command("convert")
@@ -43,9 +43,11 @@ def command(
     from otreg_cli.output import print_json, print_rows, print_warnings
 
     to = written_format(output, to, reading["format"])
-    with input_file(source) as file, output_file(output, to) as target:
-        converted = convert_file(file, target, overwrite=overwrite, reading=Reading(**reading), to=to, frame=frame)
-    warnings = as_asked(converted.warnings, (file, source), (target, output))
+    with input_files(source) as ((file,), piped), output_file(output, to) as target:
+        converted = convert_file(
+            file, target, overwrite=overwrite, reading=Reading(**reading, piped=piped), to=to, frame=frame
+        )
+    warnings = as_asked(converted.warnings, used=target, asked=output)
     print_warnings(warnings)
     if output == DASH:
         return

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from otreg_cli.options import PATH, debug_option, json_option, reading_options
-from otreg_cli.pipes import input_file
+from otreg_cli.pipes import input_files
 
 LONGEST = 300  # letters of a value in a terminal; --json has all of them
 
@@ -27,9 +27,8 @@ def command(*, shape: Path, as_json: bool, reading: dict[str, Any]) -> None:
     from otreg.jobs import Reading, describe_file
     from otreg_cli.output import print_json, print_warnings
 
-    with input_file(shape) as file:
-        record = describe_file(file, reading=Reading(**reading))
-    record["path"] = str(shape)
+    with input_files(shape) as ((file,), piped):
+        record = describe_file(file, reading=Reading(**reading, piped=piped))
     print_warnings(record["warnings"])
     if as_json:
         print_json(record)

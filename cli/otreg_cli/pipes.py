@@ -19,33 +19,12 @@ LARGEST = 1 << 34  # bytes that are taken from a pipe before it is held to be en
 
 
 @contextmanager
-def input_file(path: Path) -> Iterator[Path]:
-    """The path itself, or that of a file with everything that standard input holds; errors call that file ``-``."""
-    if path != DASH:
-        yield path
-        return
-    if sys.stdin is None:
-        raise InputFileError("-: standard input is closed; give a file, or a pipe that holds one")
-    with tempfile.TemporaryDirectory(prefix="otreg-") as folder:
-        spooled = Path(folder) / "stdin"
-        with spooled.open("wb") as file:
-            while chunk := sys.stdin.buffer.read(CHUNK):
-                file.write(chunk)
-                if file.tell() > LARGEST:
-                    raise InputFileError(f"-: standard input does not end within {LARGEST} bytes; save it to a file")
-        try:
-            yield spooled
-        except OtregError as error:
-            raise type(error)(str(error).replace(str(spooled), "-")) from error
-
-
-@contextmanager
 def input_files(*paths: Path) -> Iterator[tuple[tuple[Path, ...], Path | None]]:
     """The paths, one of which may be ``-`` and becomes a file with what standard input holds; and that file, if any."""
     if paths.count(DASH) > 1:
         raise click.UsageError("standard input (-) can be one of the inputs only; save the others to files.")
     with ExitStack() as stack:
-        found = tuple(stack.enter_context(input_file(path)) for path in paths)
+        found = tuple(stack.enter_context(_input_file(path)) for path in paths)
         yield found, next((file for file, path in zip(found, paths, strict=True) if path == DASH), None)
 
 
@@ -54,13 +33,9 @@ def stem(path: Path) -> str:
     return "stdin" if path == DASH else path.stem
 
 
-def as_asked(sentences: Iterable[str], *files: tuple[Path, Path]) -> list[str]:
-    """The sentences with the names that the user gave; files: the path that was used, then the one that was given."""
-    found = list(sentences)
-    for used, asked in files:
-        if asked == DASH:
-            found = [sentence.replace(str(used), str(asked)) for sentence in found]
-    return found
+def as_asked(sentences: Iterable[str], *, used: Path, asked: Path) -> list[str]:
+    """The sentences with the name of an output that the user gave, instead of that of the file that was used."""
+    return [sentence.replace(str(used), str(asked)) if asked == DASH else sentence for sentence in sentences]
 
 
 def written_format(path: Path | None, to: str | None, read_format: str | None) -> str | None:
@@ -108,3 +83,24 @@ def maybe_output_file(path: Path | None, to: str | None) -> Iterator[Path | None
         return
     with output_file(path, to) as file:
         yield file
+
+
+@contextmanager
+def _input_file(path: Path) -> Iterator[Path]:
+    """The path itself, or that of a file with everything that standard input holds; errors call that file ``-``."""
+    if path != DASH:
+        yield path
+        return
+    if sys.stdin is None:
+        raise InputFileError("-: standard input is closed; give a file, or a pipe that holds one")
+    with tempfile.TemporaryDirectory(prefix="otreg-") as folder:
+        spooled = Path(folder) / "stdin"
+        with spooled.open("wb") as file:
+            while chunk := sys.stdin.buffer.read(CHUNK):
+                file.write(chunk)
+                if file.tell() > LARGEST:
+                    raise InputFileError(f"-: standard input does not end within {LARGEST} bytes; save it to a file")
+        try:
+            yield spooled
+        except OtregError as error:
+            raise type(error)(str(error).replace(str(spooled), "-")) from error

@@ -87,8 +87,9 @@ def command(
     """Move the shape of the file SOURCE onto that of TARGET.
 
     Writes the moved shape, the transform, the fields of the last transport and a report. The transform goes from source
-    to target; shares like 1% are of the target's diagonal, other lengths are in the unit of the files. A "-" stands for
-    standard input, or, as FILE, for standard output, which gets the format --to or --format; all else is then on stderr.
+    to target; shares like 1% are of the target's diagonal, other lengths are in the unit of the files. A "-" stands
+    for standard input, or, as FILE, for standard output, which gets the format --to or --format; all else is then on
+    stderr.
     """
     refuse_mixed_output(output, as_json=as_json)
     resolved = resolved_settings(RegisterConfig, settings, config_file)

@@ -50,7 +50,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     """Ends a child with the compilers that it may have started."""
     try:
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:  # nothing is left of the group
+    except (ProcessLookupError, PermissionError):  # nothing is left of the group
         pass
     child.wait()
 

@@ -21,6 +21,8 @@ def set_variable(variable: str) -> str:
 # The first of these that occurs in the reason of a failure, in lower case, says what to do.
 _KNOWN = (
     ("compiler was found", INSTALL_COMPILER),
+    ("failed to find c compiler", INSTALL_COMPILER),  # Triton's words
+    ("python.h", "install the headers of Python: apt install python3-dev, dnf install python3-devel"),
     (
         "compiler failed",
         f"look at what it says with: otreg distance A B --reduction keops --debug; or {INSTALL_COMPILER}",

@@ -52,7 +52,9 @@ def convert_file(
     if shape.space and written is not None and not written.says_space:
         warnings.append(f"{out_path}: does not say that its coordinates are in {shape.space}; its format cannot")
     if written is not None and written.only_single and _loses_digits(shape, written.name):
-        warnings.append(f"{out_path}: {source}'s coordinates were rounded to single precision, all that its format has")
+        warnings.append(
+            f"{out_path}: {shape.path}'s coordinates were rounded to single precision, all that its format has"
+        )
     return Converted(out_path, len(shape.points), tuple(warnings))
 
 

@@ -205,6 +205,23 @@ def test_cards_are_what_the_driver_lists(tmp_path, monkeypatch):
     assert cards() == ()
 
 
+@pytest.mark.parametrize(
+    ("reason", "advice"),
+    [
+        ("RuntimeError: Failed to find C compiler. Please specify via CC environment variable.", "apt install g++"),
+        ("main.c:3:10: fatal error: Python.h: No such file or directory", "apt install python3-dev"),
+        ("ResourceError: could not compile its kernel: the C++ compiler failed.", "--reduction keops --debug"),
+        ("OSError: libcuda.so.1: cannot open shared object file", "docker run --gpus all"),
+        ("RuntimeError: CUDA error: CUDA driver version is insufficient", "update NVIDIA's driver"),
+        ("OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "nvidia-smi and top"),
+        ("the process was ended by SIGKILL", "most likely for its memory"),
+        ("the process was ended by SIGSEGV", "empty the cache folders"),
+    ],
+)
+def test_known_failures_get_advice_of_their_own(reason, advice):
+    assert advice in remedy(reason)
+
+
 def test_an_unknown_failure_still_gets_advice():
     assert "--debug" in remedy("ZeroDivisionError: division by zero")
 
