@@ -38,11 +38,14 @@ _KNOWN = (
     ("no module named", "install otreg again, with everything that it needs: pip install --force-reinstall otreg"),
     ("no answer within", "run it once more, with --timeout 600 if the machine is slow or busy: first calls compile"),
     (
-        "sigill",
+        "ended by sigill",
         "the compiled code does not fit this processor: empty the cache folders, then install numba and PyTorch again",
     ),
-    ("sigkill", "something killed it, most likely for its memory: free some, or ask the scheduler for more"),
-    ("sig", "empty the cache folders, then install numba, PyTorch and pykeops again; if it still crashes, report it"),
+    ("ended by sigkill", "something killed it, most likely for its memory: free some, or ask the scheduler for more"),
+    (
+        "ended by sig",
+        "empty the cache folders, then install numba, PyTorch and pykeops again; if it still crashes, report it",
+    ),
 )
 
 
