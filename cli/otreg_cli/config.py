@@ -10,6 +10,7 @@ import click
 from otreg.config import COMMAND_SCHEMAS
 from otreg_cli.files import write_text
 from otreg_cli.options import PATH, config_option, debug_option, json_option, overwrite_option, settings_options
+from otreg_cli.pipes import DASH
 
 
 @click.group("config", context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,7 +79,7 @@ def init(*, file: Path | None, kind: str, overwrite: bool) -> None:
     from otreg.config.yaml_text import template_yaml
 
     text = template_yaml(kind)
-    if file is None:
+    if file is None or file == DASH:
         click.echo(text, nl=False)
     else:
         write_text(file, text, overwrite=overwrite)

@@ -100,6 +100,8 @@ def command(
     from otreg_cli.output import divergence_rows, file_rows, landmark_row, print_json, print_rows, print_warnings
     from otreg_cli.progress import progress as shown_progress
 
+    if save_config == DASH:
+        raise click.UsageError("--save-config needs the name of a file; 'otreg config show' prints settings.")
     if save_config is not None:
         check_outputs([save_config], inputs=[source, target], overwrite=overwrite)
     if output is None and output_dir is None:

@@ -102,6 +102,13 @@ def test_saved_settings_replace_nothing_and_stop_before_the_work(otreg_here, pai
     assert "blur: 6%" in (tmp_path / "s.yaml").read_text()
 
 
+def test_saved_settings_need_a_name(otreg_here, pair, tmp_path):
+    answer = otreg_here("register", *pair, "--save-config", "-", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "--save-config needs the name of a file" in answer.stderr
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".ply"] == []
+
+
 def test_show_prints_each_setting_with_its_origin(otreg_here, tmp_path, monkeypatch):
     (tmp_path / "a.yaml").write_text("settings:\n  reach: none\nall: x\nto: y\n")
     monkeypatch.setenv("OTREG_SEED", "4")
@@ -142,6 +149,7 @@ def test_show_refuses_what_the_command_would_refuse(otreg_here, arguments, part)
 @pytest.mark.parametrize("kind", ["register", "distance", "map"])
 def test_a_template_is_written_once_and_means_the_defaults(otreg_here, tmp_path, kind):
     printed = otreg_here("config", "init", "--for", kind)
+    assert otreg_here("config", "init", "-", "--for", kind).stdout == printed.stdout
     written = otreg_here("config", "init", "a.yaml", "--for", kind, cwd=tmp_path)
     assert (written.returncode, written.stdout) == (0, "")
     assert (tmp_path / "a.yaml").read_text() == printed.stdout

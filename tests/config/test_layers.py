@@ -5,6 +5,7 @@ import pickle
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import BaseModel, model_validator
 
 from otreg.config import (
     DistanceConfig,
@@ -76,6 +77,29 @@ def test_a_wrong_value_is_an_error_also_where_another_wins(tmp_path):
     for line, start in zip(failure.value.problems, starts, strict=True):
         assert line.startswith(start)
     assert str(failure.value) == "\n".join(failure.value.problems)
+
+
+class Range(BaseModel):
+    """Settings with a rule between two of them."""
+
+    low: int = 0
+    high: int = 10
+
+    @model_validator(mode="after")
+    def _in_order(self):
+        if self.low > self.high:
+            raise ArgumentError(f"must have low below high; got {self.low} and {self.high}")
+        return self
+
+
+def test_a_rule_between_settings_holds_for_the_outcome_alone(tmp_path):
+    file = tmp_path / "a.yaml"
+    file.write_text("low: 20\n")
+    layer = file_layer(Range, file)
+    assert resolve(Range, layer, flag_layer(Range, {"high": 30}, flag=str)).config == Range(low=20, high=30)
+    with pytest.raises(SettingsError) as failure:
+        resolve(Range, layer)
+    assert failure.value.problems == ("must have low below high; got 20 and 10",)
 
 
 def test_variables_of_other_commands_are_ignored_and_empty_ones_not_given():
