@@ -157,6 +157,10 @@ def _tables(record: Mapping[str, Any]) -> tuple[Table, ...]:
     if quality is not None:
         tables.append(_distance_table(quality["distances"]))
         rows += _quality_rows(quality)
+    bend = record.get("bend")
+    if bend is not None:
+        asked = f"{number_text(bend['asked_stiffness'])} was asked for"
+        rows.append(("stiffness of the spline", number_text(bend["stiffness"]), asked, ""))
     landmarks = record.get("landmarks")
     if landmarks is not None:
         tables.append(_landmark_table(landmarks))
