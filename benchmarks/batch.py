@@ -1,12 +1,13 @@
-"""What jobs of a batch take by their size, what sharing a template would save, and how many workers are best.
+"""What jobs of a batch take by their size, what sharing a template would save, and whether threads share a job well.
 
     python benchmarks/batch.py [--output benchmarks/results/batch.json]
 
 Jobs register a bumpy closed surface onto a bent and turned copy of it, with another sampling, file to file. Their
 seconds are those of the processor, on one thread, so that other programs on the machine hardly matter; memory is the
 most that the worker had. "template": share of these seconds that goes into reading the target and preparing it, which
-workers do anew for every job. "crews": seconds of the clock for the same sixteen jobs, with two workers of one thread
-and one worker of two threads, by turns, three times each; the starts of the workers are part of it.
+workers do anew for every job. "seconds_two_threads": seconds of the processor of the same job on two threads. When
+they are more than "seconds", two jobs at once with one thread each are done before two jobs one after the other with
+two threads each, however well these share their work.
 """
 
 from __future__ import annotations
@@ -16,23 +17,18 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from machine import describe_machine
 
-from otreg.batch import plan, run
-from otreg.config import BatchConfig
 from otreg.io import write_shape
 from otreg.shapes import CellBlock, Shape
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZES = (1000, 10_000, 80_000)
 MODELS = ("rigid", "rigid,spline")
-CREWS = ((2, 1), (1, 2))
-ROUNDS = 3
 
 # One job in a process of its own: seconds of the processor without imports and compiling, and those of the target.
 ALONE = """
@@ -41,11 +37,10 @@ from pathlib import Path
 from otreg.batch.memory import forget_peak_memory, peak_memory
 from otreg.config import RegisterConfig
 from otreg.jobs import Outputs, register_files
-from otreg.registration import register as _
-import otreg.jobs.pair, otreg.jobs.reading, otreg.registration.levels as levels, otreg.registration.register as loop
+import otreg.jobs.pair, otreg.jobs.reading, otreg.jobs.register, otreg.registration.levels as levels
 
-small, source, target, models, folder = sys.argv[1:]
-config = RegisterConfig(models=models, threads=1)
+small, source, target, models, threads, folder = sys.argv[1:]
+config = RegisterConfig(models=models, threads=int(threads))
 register_files(Path(small), Path(small), config, Outputs(directory=Path(folder) / "warm"))
 spent = 0.0
 class Timed(levels.TargetLevel):
@@ -54,7 +49,7 @@ class Timed(levels.TargetLevel):
         began = time.process_time()
         super().__init__(*arguments, **keys)
         spent += time.process_time() - began
-loop.TargetLevel = Timed
+sys.modules["otreg.registration.register"].TargetLevel = Timed
 began = time.process_time()
 shape = otreg.jobs.reading.Reading().shape(Path(target))
 otreg.jobs.pair.measure_from_shape(shape, otreg.jobs.pair.Frame.of(shape.points))
@@ -78,7 +73,6 @@ def main() -> None:
             "machine": describe_machine(),
             "command": "python benchmarks/batch.py",
             "jobs": jobs,
-            "crews": compare_crews(folder),
         }
     options.output.write_text(json.dumps(result, indent=1) + "\n")
 
@@ -116,30 +110,16 @@ def measure(folder: Path, points: int, models: str) -> dict[str, Any]:
     """Seconds of the processor, bytes, and the share of the template for one job."""
     source, target = written(folder, points)
     small, _ = written(folder, 300)
-    with tempfile.TemporaryDirectory(dir=folder) as out:
-        command = [sys.executable, "-c", ALONE, str(small), str(source), str(target), models, out]
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {"points": points, "models": models, **json.loads(said)}
 
+    def alone(threads: int) -> dict[str, Any]:
+        with tempfile.TemporaryDirectory(dir=folder) as out:
+            command = [sys.executable, "-c", ALONE, *map(str, (small, source, target, models, threads, out))]
+            found: dict[str, Any] = json.loads(
+                subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            )
+            return found
 
-def compare_crews(folder: Path) -> list[dict[str, Any]]:
-    """Seconds of the clock for sixteen jobs by each crew."""
-    source, target = written(folder, 5000)
-    rows = []
-    for turn in range(ROUNDS):
-        for workers, threads in CREWS:
-            pairs = [{"source": source, "target": target, "name": f"{turn}-{workers}-{k}"} for k in range(16)]
-            keys = {
-                "pairs": pairs,
-                "output_dir": folder / "crews",
-                "workers": workers,
-                "settings": {"threads": threads},
-            }
-            began = time.perf_counter()
-            summary = run(plan(BatchConfig.model_validate(keys)))
-            assert summary.all_well
-            rows.append({"workers": workers, "threads": threads, "seconds": time.perf_counter() - began})
-    return rows
+    return {"points": points, "models": models, **alone(1), "seconds_two_threads": alone(2)["seconds"]}
 
 
 if __name__ == "__main__":

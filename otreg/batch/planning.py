@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from otreg.batch.estimate import Estimate, estimate
-from otreg.batch.folder import LOCK
+from otreg.batch.folder import LOCK, REPORT
 from otreg.batch.job import Job
 from otreg.batch.plans import Plan, Problem
 from otreg.batch.sizes import Size, size_of
 from otreg.config import BatchConfig, BatchPair
 from otreg.errors import OtregError
 from otreg.io.source import regular_file
-from otreg.jobs import Outputs, Reading
+from otreg.jobs import Reading
 from otreg.jobs.outputs import check_outputs
 
 SUMMARY = re.compile(r"summary(-\d+-of-\d+)?\.csv")
@@ -165,9 +165,8 @@ def _each_file_once(reading: Reading) -> Callable[[Path, Job], Size | str]:
 
 
 def _unwritable(job: Job) -> list[str]:
-    files = Outputs(directory=job.folder).files(job.source.suffix.lower(), linear=True)
     try:
-        check_outputs(files.values(), inputs=[], overwrite=True)
+        check_outputs([job.folder / REPORT], inputs=[], overwrite=True)
     except OtregError as error:
         return [str(error)]
     return []

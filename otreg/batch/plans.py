@@ -8,7 +8,7 @@ from pathlib import Path
 
 from otreg.batch.estimate import Estimate
 from otreg.batch.job import Job
-from otreg.errors import ArgumentError, OtregError
+from otreg.errors import ArgumentError, SettingsError
 
 
 @dataclass(frozen=True)
@@ -88,20 +88,7 @@ class Plan:
         return tuple(dict.fromkeys(problem.sentence for problem in self.problems))
 
 
-class PlanError(OtregError, ValueError):
-    """A batch cannot be run as it is planned.
-
-    problems: one line for each; as text they are joined by line ends.
-    """
+class PlanError(SettingsError):
+    """A batch cannot be run as it is planned, because of its files: one line for each problem."""
 
     exit_code = 3
-
-    def __init__(self, *problems: str) -> None:
-        super().__init__(*problems)
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        return tuple(map(str, self.args))
-
-    def __str__(self) -> str:
-        return "\n".join(self.problems)

@@ -1,16 +1,19 @@
 """A batch in a queue: a real Slurm of one node where it can be started, submitit's own executor elsewhere."""
 
 import importlib.util
+import json
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from otreg.batch import PlanError, submit, summarise
 from otreg.errors import ArgumentError, MissingDependencyError, ResourceError
+from otreg.records import record_schema
 
 from .clouds import planned, scans
 
@@ -65,15 +68,21 @@ def test_an_array_does_all_jobs_on_a_real_slurm_and_goes_on_after_a_preemption(c
     command = [str(script), "batch", "batch.yaml", "--executor", "slurm", "--json"]
     asked = subprocess.run(command, cwd=tmp_path, env=dict(cluster), capture_output=True, text=True, check=False)
     assert asked.returncode == 0, asked.stderr
+    submission = json.loads(asked.stdout)
+    jsonschema.validate(submission, record_schema("otreg.batch-submission/1"))
+    array = submission["array"]
     results = tmp_path / "results"
     wait(120, until=lambda: len(list(results.glob("*/job.json"))) >= 3)
     # What Slurm sends before it preempts a task, or when the time of a task is nearly over.
-    subprocess.run(["scancel", "--signal=USR2", "1_0"], env=dict(cluster), check=True)
+    subprocess.run(["scancel", "--signal=USR2", f"{array}_0"], env=dict(cluster), check=True)
     logs = results / "slurm"
-    wait(60, until=lambda: "Requeued job 1_0" in (logs / "1_0_0_log.out").read_text())
-    assert "Calling checkpoint method" in (logs / "1_0_0_log.out").read_text(), "so it is also queued after a time-out"
+    wait(60, until=lambda: f"Requeued job {array}_0" in (logs / f"{array}_0_0_log.out").read_text())
+    # So it is queued again after a time-out, too.
+    assert "Calling checkpoint method" in (logs / f"{array}_0_0_log.out").read_text(), (
+        "so it is also queued after a time-out"
+    )
     wait(240, until=lambda: not queue(cluster).strip())
-    log = (logs / "1_0_0_log.err").read_text()
+    log = (logs / f"{array}_0_0_log.err").read_text()
     assert "skipped" in log, "the second run of the task finds what the first one did"
     found = planned(tmp_path, settings={"init": "none", "iterations": 3})
     assert (results / "summary.csv").read_text().count(",done,") == 40

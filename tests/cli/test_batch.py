@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import os
 import random
 import signal
@@ -19,6 +18,8 @@ import pytest
 from otreg.batch import plan
 from otreg.config import load_batch
 from otreg.jobs import Outputs, register_files
+
+from .records import checked
 
 OUTPUTS = ("registered.csv", "transform.json", "transform.txt", "brenier.vtu")
 SETTINGS = "settings: {init: none, iterations: 3, threads: 1}\n"
@@ -69,7 +70,7 @@ def events(child: subprocess.Popen[str]) -> Iterator[dict]:
     assert child.stderr is not None
     for line in child.stderr:
         if line.startswith("{"):
-            yield json.loads(line)
+            yield checked(line)
 
 
 def check_same_as_alone(path: Path, tmp_path: Path, *, besides: frozenset[str] = frozenset()) -> None:
@@ -92,7 +93,7 @@ def test_a_dry_run_prints_jobs_and_problems_and_writes_nothing(otreg_here, tmp_p
     (tmp_path / "template.csv").unlink()
     answer = otreg_here("batch", path, "--dry-run", "--json")
     assert answer.returncode == 3
-    found = json.loads(answer.stdout)
+    found = checked(answer.stdout)
     assert found["schema"] == "otreg.batch-plan/1" and len(found["jobs"]) == 3
     assert answer.stderr.count("\n") == len(found["problems"]) == 2
     assert "s001.csv: the file is empty" in answer.stderr and "template.csv: no such file" in answer.stderr
@@ -147,11 +148,12 @@ def test_a_batch_with_bad_files_and_a_killed_worker_is_killed_resumed_and_comple
 
     bad.write_text(bad.read_text().partition("\n")[2])
     answer = otreg_here("batch", path, "--json", "--strict")
-    found = json.loads(answer.stdout)
+    found = checked(answer.stdout)
     assert found["schema"] == "otreg.batch/1" and found["all_well"] and len(found["results"]) == 12
     converged = all(row["converged"] == "True" for row in rows(tmp_path).values())
     assert answer.returncode == (0 if converged else 4)
     assert [path for path in (tmp_path / "results").rglob(".*") if path.name != ".lock"] == []
+    checked((tmp_path / "results" / "s000" / "job.json").read_text())
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
