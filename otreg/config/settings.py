@@ -281,7 +281,7 @@ class RegisterConfig(TransportConfig):
         description="Stop when a step moves the shape by less than this fraction of the target's diagonal (rms).",
     )
     stiffness: float = Field(
-        default=0.005,
+        default=0.0075,
         gt=0,
         title="NUMBER",
         description="Of a spline, the ratio of two lengths: bending by a bump of some height must lower the rms distance "

@@ -25,7 +25,7 @@ from otreg.models.fields import read_positive, read_rows, require
 from otreg.models.kernel import Kernel
 from otreg.models.linear import Moments
 
-DEFAULT_STIFFNESS = 0.005
+DEFAULT_STIFFNESS = 0.0075
 # The normal equations carry 16 digits; the square of a smaller stiffness would be lost in their round-off.
 MIN_STIFFNESS = 1e-6
 # Feature values held at once in a fit: 4 M entries are 32 MB.

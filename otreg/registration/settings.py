@@ -37,7 +37,7 @@ class RegistrationSettings:
     tolerance: float = 1e-4
     seed: int = 0
     reduction: str = "auto"
-    stiffness: float = 0.005
+    stiffness: float = 0.0075
     control_points: int = 500
     init: Init = "auto"
     landmark_weight: float = 0.1
