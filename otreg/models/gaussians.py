@@ -38,7 +38,7 @@ class Gaussians(Kernel):
         return self._weighted(points, controls, factors)
 
     def _weighted(self, points: Tensor, controls: Tensor, factors: list[float]) -> Tensor:
-        """(n, k): sum_j factors_j exp(-|x - c|^2 / (2 s_j^2)), in three buffers; fastest where each width is half of the one before."""
+        """(n, k): sum_j factors_j exp(-|x - c|^2 / (2 s_j^2)), in three buffers; fastest for widths that halve."""
         # -|x - c|^2 as one product of (n, d + 2) and (d + 2, k).
         one, one_k = points.new_ones(len(points), 1), controls.new_ones(len(controls), 1)
         left = torch.cat([2 * points, -points.square().sum(1, keepdim=True), -one], 1)

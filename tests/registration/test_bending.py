@@ -37,10 +37,10 @@ def squeezed(points):
 
 def hand(count, spread):
     """A closed curve of the plane: a palm with two fingers that are ``spread`` apart at their tips, and weights."""
-    corners = np.array(
-        [[0, 0], [1, 0], [1, 0.6], [0.62 + spread, 1.7], [0.54 + spread, 1.7], [0.55, 0.65]]
-        + [[0.45, 0.65], [0.46 - spread, 1.6], [0.36 - spread, 1.6], [0, 0.6]]
-    )
+    palm = [[0.45, 0.65], [0.0, 0.6], [0.0, 0.0], [1.0, 0.0], [1.0, 0.6], [0.55, 0.65]]
+    left = [[0.36 - spread, 1.6], [0.46 - spread, 1.6]]
+    right = [[0.62 + spread, 1.7], [0.54 + spread, 1.7]]
+    corners = np.array([*palm[1:5], *right, palm[5], palm[0], left[1], left[0]])
     closed = np.vstack([corners, corners[:1]])
     lengths = np.linalg.norm(np.diff(closed, axis=0), axis=1)
     each = count * lengths / lengths.sum()
