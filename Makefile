@@ -1,5 +1,5 @@
 # make demo   install into .venv and register a pair of sample shapes into demo/
-# make check  format, lint, types, layers, fast tests
+# make check  format, lint, types, layers, and the tests that take a minute or two
 # make test   the whole test suite
 # make test-gpu  the tests that need a CUDA device, and the laws of transport on it
 # make bench  every script of benchmarks/
@@ -39,7 +39,8 @@ check: $(VENV)/.stamp-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q -m "not slow" $(addprefix tests/, config shapes measures models quality records \
+		losses jobs test_package.py test_sample_data.py)
 
 test: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest -q
