@@ -10,7 +10,7 @@ from otreg.doctor.child import Answer, ask
 from otreg.doctor.diagnosis import Trial
 
 MODULE = "otreg.doctor.trial"
-# Relative error of a divergence, above which two reductions do not compute the same: ten times the solver's tolerance.
+# Relative error of a divergence, above which two reductions do not compute the same: the solver's own tolerance.
 AGREEMENT = 1e-3
 
 

@@ -16,7 +16,7 @@ def test_without_a_compiler_all_but_keops_works_agrees_with_float64_and_the_reme
     assert answer.stderr == "" and record["works"]
     assert os.path.samefile(record["executable"], sys.executable)
     default = record["trials"][0]
-    assert default["is_default"] and default["points"] >= 500 and default["seconds"] > 0
+    assert default["is_default"] and default["points"] >= 300 and default["seconds"] > 0
     outcomes = {trial["reduction"]: trial["outcome"] for trial in record["trials"] if trial["device"] == "cpu"}
     assert outcomes == {"cpu": "works", "dense": "works", "keops": "fails"}
     assert all(trial["error"] < 1e-3 for trial in record["trials"] if trial["outcome"] == "works")
