@@ -189,7 +189,7 @@ class _Run:
             if isinstance(model, BendingModel):
                 # A coarse blur says little about bends: what it asks for must be worth more. It also lets go of what
                 # stiffness the blur before had to add.
-                model = model.with_stiffness(settings.stiffness * blur / settings.blur)
+                model = model.with_stiffness(settings.stiffness * (blur / settings.blur))
             level, state = self._enter(model, blur, state, first=first and state is None and coarsest is None)
             tolerance = settings.tolerance
             if blur != self._blurs[-1]:
