@@ -81,7 +81,7 @@ def _follow(
     entrants: list[_Entrant], blur: float, level: Callable[[LinearModel, float], Level], settings: RegistrationSettings
 ) -> tuple[list[_Entrant], float]:
     """The entrants after some steps at a blur, and its reach."""
-    moved, few, reach = [], replace(settings, iterations=_STEPS), 0.0
+    moved, few, reach, unmatched = [], replace(settings, iterations=_STEPS), 0.0, 0.0
     for entrant in entrants:
         problem = level(entrant.model, blur)
         assert problem.reach is not None
@@ -90,12 +90,12 @@ def _follow(
         for progress in overlap_steps(problem, state, few, _TOLERANCE * blur):
             state = progress.evaluation
         assert isinstance(state.model, LinearModel)
-        # Mass that has no partner in any pose, as that of a scene around an object, must not make poses look even.
         unmatched = reach**2 * abs(float(problem.weights.sum()) - float(problem.target.measure.weights.sum()))
         # Landmarks tell poses apart that the shapes do not.
-        score = max(state.transport.value - unmatched, 0.0) + state.pull
-        moved.append(replace(entrant, model=state.model, score=score))
-    return moved, reach
+        moved.append(replace(entrant, model=state.model, score=state.transport.value + state.pull))
+    # Mass that has no partner in any pose, as that of a scene around an object, must not make poses look even.
+    common = min(unmatched, *(entrant.score for entrant in moved))
+    return [replace(entrant, score=entrant.score - common) for entrant in moved], reach
 
 
 def _compare(entrants: list[_Entrant], blur: float, reach: float) -> Choice:

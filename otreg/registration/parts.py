@@ -17,7 +17,7 @@ from otreg.measures import Measure
 from otreg.registration.alignment import shape_metric, small_motion
 from otreg.registration.coarse import Poses, cells, fitting_cells
 from otreg.registration.cover import angles
-from otreg.registration.features import Array, descriptors_of, normals_of
+from otreg.registration.descriptors import Array, descriptors_of, normals_of
 
 # Cells of the larger shape are at most so many times those of the smaller one.
 _LARGER = 4

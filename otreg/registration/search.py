@@ -51,7 +51,8 @@ _WHOLE = 0.9
 # Poses in which parts look alike that join the others, and the sizes of the source that are tried for a similarity,
 # over the one that gives both shapes one radius.
 _ALIKE = 12
-_SIZES = (1.0, 0.8, 1.25, 0.64, 1.5625)
+# An object in a scene is much smaller than the scene.
+_SIZES = (1.0, 0.8, 1.25, 0.64, 1.5625, 0.512, 0.41)
 # Cells of the smaller shape in which parts are matched, and in which the surface is measured that poses share.
 _CELLS, _FINE_CELLS = 1500, 5000
 # Poses that go on are at most so many, and share at least this part of what the best one does.
