@@ -37,7 +37,7 @@ COMMANDS = {
     "map": ("otreg_cli.map", "Write where each point of a shape goes under optimal transport."),
     "config": ("otreg_cli.config", "Show where settings come from, or write a file of them."),
     "schema": ("otreg_cli.schema", "Print the JSON Schema of settings files."),
-    "report": ("otreg_cli.report", "Write a page and pictures of a registration, or an index over many."),
+    "report": ("otreg_cli.report", "Write a page and pictures of a registration, or an index of many."),
     "view": ("otreg_cli.view", "Look at shapes in a browser."),
     "info": ("otreg_cli.info", "Say what is in a shape file."),
     "convert": ("otreg_cli.convert", "Write a shape in another file format."),
