@@ -76,6 +76,9 @@ def _step(origin: torch.Tensor, measure: Measure) -> torch.Tensor:
     """(n, D) way of the points of a measure from where they were."""
     if len(origin) != len(measure):
         raise ArgumentError(f"a warm start needs as many points as before; got {len(measure)}, had {len(origin)}.")
+    width = measure.coordinates.shape[1]
+    if origin.shape[1] not in (width, width + max(3 - measure.dimension, 0)):
+        raise ArgumentError("a warm start needs points of the same dimension with the same features as before.")
     return padded_coordinates(measure, origin.shape[1]) - origin
 
 

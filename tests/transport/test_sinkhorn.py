@@ -144,6 +144,15 @@ def test_a_warm_start_of_another_size_is_refused():
         Sinkhorn(blur=0.1, reduction="dense")(cloud(19, 2, 1), cloud(15, 2, 2), warm_start=first.warm_start)
 
 
+def test_a_warm_start_with_other_features_is_refused():
+    a, b = cloud(20, 3, 1), cloud(15, 3, 2)
+    sinkhorn = Sinkhorn(blur=0.1, reduction="dense")
+    start = sinkhorn(a, b).warm_start
+    sided = [Measure(m.points, m.weights, m.points[:, :1]) for m in (a, b)]
+    with pytest.raises(ArgumentError, match="same features as before"):
+        sinkhorn(*sided, warm_start=start)
+
+
 def test_a_warm_start_is_carried_to_other_points(backend):
     a, b = sphere(400, 9), moved(sphere(350, 10), [0.1, 0.0, 0.0])
     sinkhorn = Sinkhorn(blur=0.1, reduction=backend.name, tolerance=1e-4)
