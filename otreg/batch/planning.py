@@ -37,6 +37,8 @@ def plan(config: BatchConfig) -> Plan:
     pairs = [*config.listed_pairs(), *_globbed(config, problems)]
     reading = Reading(format=config.format, drop_invalid=config.drop_invalid, max_points=config.max_points)
     jobs = tuple(_job(pair, index, config, reading) for index, pair in enumerate(pairs, start=1))
+    if not jobs and not problems:
+        problems.append(Problem("no pair is left; the patterns match nothing but the template and results"))
     problems += _clashes(jobs, config)
     estimates: dict[str, Estimate] = {}
     look = _each_file_once(reading)

@@ -88,12 +88,13 @@ def run(
 def crew_of(plan: Plan, jobs: Iterable[Job] | None = None) -> Crew:
     """The workers that some jobs of a plan, all by default, get on this machine."""
     jobs = plan.jobs if jobs is None else tuple(jobs)
+    needed = max((estimate.memory for estimate in plan.estimates.values()), default=0)
     return crew_for(
         jobs,
         workers=plan.workers,
         cores=min(cores().allowed, slurm_cores()),
         memory=memory().available,
-        needed=plan.memory or max((estimate.memory for estimate in plan.estimates.values()), default=0),
+        needed=needed if plan.memory is None else min(needed, plan.memory),
         gpus=visible_gpus(),
     )
 

@@ -203,6 +203,7 @@ class Slot:
 
     def _reason(self, task: Task, code: int | None, *, began: bool) -> str:
         log = f"see {task.job.folder / LOG}"
+        words = f": {self.last_words}" if self.last_words else ""
         if self.late and began:
             return f"took longer than {self.timeout:g} s; give it a longer timeout, or {log}"
         if self.late:
@@ -214,8 +215,9 @@ class Slot:
             )
         if code is not None and code < 0:
             return f"its process crashed ({signal.Signals(-code).name}) in a library; {log}"
-        words = f": {self.last_words}" if self.last_words else ""
-        return f"its process ended with exit code {code}{words}; {log}"
+        if not began:
+            return f"its process ended with exit code {code} before it began{words}; try 'otreg doctor'"
+        return f"its process ended with exit code {code}; {log}"
 
 
 def _stopped(task: Task) -> JobResult:

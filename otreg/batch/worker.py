@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from queue import SimpleQueue
+from traceback import print_exc
 from typing import TYPE_CHECKING, Any, TextIO
 
 from otreg.batch.folder import LOG
@@ -55,9 +56,13 @@ class Worker:
 
     def listen(self) -> None:
         """Passes tasks on; the end of the input ends the process."""
-        with suppress(EOFError, OSError, pickle.UnpicklingError):
+        try:
             while True:
                 self.tasks.put(pickle.load(sys.stdin.buffer))
+        except (EOFError, OSError):
+            pass
+        except Exception:  # a task that cannot be loaded: the parent reads the reason when the process has ended
+            print_exc()
         self.tasks.put(None)
         if self.busy:
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

@@ -39,6 +39,12 @@ def test_the_template_is_no_source_of_a_pattern_that_matches_it_and_neither_are_
     assert plan(BatchConfig.model_validate(keys)).jobs == first.jobs
 
 
+def test_a_batch_without_a_pair_is_a_problem(tmp_path) -> None:
+    template = cloud(tmp_path / "template.csv", 0)
+    found = plan(BatchConfig.model_validate({"all": str(tmp_path / "*.csv"), "to": template}))
+    assert found.jobs == () and "no pair is left" in sentences(found)
+
+
 def test_every_file_goes_onto_every_other_one(tmp_path) -> None:
     scans(tmp_path, 3)
     found = plan(BatchConfig(every=str(tmp_path / "scans" / "*.csv"), output_dir=tmp_path / "r"))
