@@ -33,7 +33,7 @@ class SettingsError(ArgumentError):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        return tuple(map(str, self.args))
+        return tuple(" ".join(str(problem).splitlines()) for problem in self.args)  # names of files may hold line ends
 
     def __str__(self) -> str:
         return "\n".join(self.problems)

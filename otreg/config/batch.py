@@ -34,8 +34,8 @@ from otreg.errors import ArgumentError
 # What the name of an output folder may be made of.
 OUTPUT_FIELDS: Final = ("source", "target", "name", "index")
 LANDMARK_FIELDS: Final = ("source", "target")
-# A worker needs about this much to load PyTorch and to compile nothing.
-LEAST_MEMORY: Final = 256_000_000
+# A worker that has loaded its libraries takes half of this; less is a unit that was forgotten.
+LEAST_MEMORY: Final = 500_000_000
 
 _SIZE = re.compile(r"\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*([kKMGT]?)(i?)B\s*")
 _SIZE_PATTERN = r"^\s*([0-9]+\.?[0-9]*|\.[0-9]+)\s*[kKMGT]?i?B\s*$"

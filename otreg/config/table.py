@@ -15,7 +15,7 @@ from typing import Any, Final
 from otreg.config.pair import BatchPair, PairConfig, completed, pair_beside
 from otreg.config.parse import Problem, checked, nearest
 from otreg.config.settings import RegisterConfig
-from otreg.config.text_file import read_text
+from otreg.config.text_file import printable, read_text
 from otreg.errors import SettingsError
 
 LARGEST_FILE: Final = 50_000_000  # bytes
@@ -87,12 +87,14 @@ def _wrong_columns(columns: list[str]) -> Iterator[str]:
     known = [*PAIR_COLUMNS, *SETTING_COLUMNS]
     for k, name in enumerate(columns):
         if name not in known:
-            yield f"{name or f'column {k + 1}'}: unknown column; " + nearest(name, known).replace("settings", "columns")
+            yield f"{printable(name) or f'column {k + 1}'}: unknown column; " + nearest(name, known).replace(
+                "settings", "columns"
+            )
         elif name in columns[:k]:
             yield f"{name}: is the name of two columns; remove one of them"
     for name in ("source", "target"):
         if name not in columns:
-            yield f"{name}: must be a column; got {', '.join(columns)}"
+            yield f"{name}: must be a column; got {printable(', '.join(columns))}"
 
 
 def _sentence(problem: Problem) -> str:

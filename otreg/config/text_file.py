@@ -8,6 +8,11 @@ from pathlib import Path
 from otreg.errors import InputFileError, SettingsError
 
 
+def printable(name: str) -> str:
+    """A name out of a file, on one line, and without what would move the cursor of a terminal."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode()
+
+
 def read_text(path: Path, *, largest: int) -> str:
     """The text of a file, without a byte order mark.
 

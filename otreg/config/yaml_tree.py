@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from otreg.config.text_file import read_text
+from otreg.config.text_file import printable, read_text
 
 LARGEST_FILE: Final = 10_000_000  # bytes
 MOST_VALUES: Final = 200_000  # a list of 20,000 pairs with settings; more belong into a table
@@ -32,7 +32,7 @@ Keys = tuple[str | int, ...]
 
 def path_text(keys: Sequence[str | int]) -> str:
     """Keys as users read them, ``pairs[2].source``: the source of the second pair."""
-    return "".join(f"[{key + 1}]" if isinstance(key, int) else f".{key}" for key in keys).lstrip(".")
+    return "".join(f"[{key + 1}]" if isinstance(key, int) else f".{printable(key)}" for key in keys).lstrip(".")
 
 
 @dataclass(frozen=True, order=True)
@@ -171,7 +171,9 @@ class _Open:
     node: Node
     anchor: str | None
     key: tuple[str, Place] | None = None
-    twice: bool = False
+    twice: bool = False  # the key was there before
+    merges: bool = False  # the key is <<
+    merge_keys: dict[str, Place] = field(default_factory=dict)
     merged: list[Node] = field(default_factory=list)
 
 
@@ -232,12 +234,14 @@ class _Builder:
     def _take_key(self, key: str, place: Place, *, plain: bool) -> None:
         top = self._open[-1]
         top.key = (key, place)
-        top.twice = key in top.node.keys
+        top.merges = plain and key == "<<"
+        known = top.merge_keys if top.merges else top.node.keys
+        top.twice = key in known
         if top.twice:
-            first = top.node.keys[key].line
+            first = known[key].line
             self.problems.append((place, f"{self._path()}: is set twice, in line {first} too; remove one of them"))
-        elif not (plain and key == "<<"):
-            top.node.keys[key] = place
+        else:
+            known[key] = place
 
     def _path(self) -> str:
         """Of the value that is read now."""
@@ -266,7 +270,7 @@ class _Builder:
         if node is None:
             self.problems.append((key_place, f"{self._path()}: has no value; write one or remove the line"))
             top.node.refused.add(key)
-        elif key == "<<" and key not in top.node.keys:
+        elif top.merges:
             top.merged += self._mappings(node)
         elif not top.twice:
             self._grow(top.node, node)

@@ -95,6 +95,8 @@ def test_problems_of_the_file_its_table_and_the_environment_are_said_together(tm
 def test_a_missing_table_is_a_problem_with_the_place_where_it_is_named(tmp_path):
     file = written(tmp_path, "# x\ntable: none.csv\n")
     assert problems(file) == ["batch.yaml:2:8: table: none.csv: no such file"]
+    file.write_text('table: "two\\nlines.csv"\n')
+    assert problems(file) == ["batch.yaml:1:8: table: two lines.csv: no such file"]
     with pytest.raises(InputFileError, match=r"no.yaml: no such file"):
         load_batch(tmp_path / "no.yaml")
 

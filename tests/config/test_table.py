@@ -82,6 +82,7 @@ def test_lines_are_counted_over_cells_that_hold_line_ends(tmp_path):
         ),
         ('source,target\na,"b\n', ["t.csv:2: is not a CSV table"]),
         ("source,target,source_landmarks\na,b,c\n", ["t.csv:2: must give landmarks of both shapes"]),
+        ('source,target,"blurr\nx"\na,b,c\n', ["t.csv:1: blurr\\nx: unknown column"]),
         ("source,target,settings\na,b,c\n", ["t.csv:1: settings: unknown column"]),
     ],
 )

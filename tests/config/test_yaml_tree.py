@@ -109,6 +109,7 @@ def test_a_quoted_merge_key_is_a_key(tmp_path):
     [
         ("a: 1\nb: 2\na: 3\n", ["x.yaml:3:1: a: is set twice, in line 1 too; remove one of them"]),
         ("p:\n  - {a: 1, a: 2}\n", ["x.yaml:2:12: p[1].a: is set twice, in line 2 too; remove one of them"]),
+        ("a: &a {b: 1}\nc:\n  <<: *a\n  <<: *a\n", ["x.yaml:4:3: c.<<: is set twice, in line 3 too; remove one"]),
         ("a:\nb: 1\n", ["x.yaml:1:1: a: has no value; write one or remove the line"]),
         ("p: [1, , 2]\n", ["x.yaml:1:8: is not valid YAML"]),
         ("p:\n  - 1\n  -\n", ["x.yaml:3:4: p[2]: has no value; write one or remove its '-'"]),
@@ -117,6 +118,7 @@ def test_a_quoted_merge_key_is_a_key(tmp_path):
         ("a: *b\n", ["x.yaml:1:4: the alias *b repeats nothing"]),
         ("a: &a [*a]\n", ["x.yaml:1:8: the alias *a stands inside what it repeats"]),
         ("<<: 5\n", ["x.yaml:1:5: '<<' must name mappings; got 5"]),
+        ('"a\\nb\\e": 1\n"a\\nb\\e": 2\n', ["x.yaml:2:1: a\\nb\\x1b: is set twice"]),
         ("? [a]\n: 1\n", ["x.yaml:1:3: a key must be a word; got a list"]),
         ("a: 1\n---\nb: 2\n", ["x.yaml:2:1: a second document begins"]),
         ("%YAML 1.1\n---\na: no\n", ["x.yaml:2:1: must be YAML 1.2; remove the line '%YAML'"]),
