@@ -1,8 +1,9 @@
 """How many workers a batch gets, and what each of them may use.
 
-Throughput is best when every core has a job of its own: threads that share a job wait for each other. So jobs get one
-thread each and there are as many workers as cores, fewer when memory does not suffice for so many; only when there are
-fewer jobs than cores do they share the cores out. A GPU takes one job at a time.
+A job on two threads takes about as many seconds of the processor as on one (0.9 to 1.2 times as many in
+``benchmarks/results/batch.json``), and its threads wait for each other now and then. So a core does most with a job of
+its own: jobs get one thread each, and there are as many workers as cores, fewer when memory does not suffice for so
+many; only when there are fewer jobs than cores do they share the cores out. A GPU takes one job at a time.
 """
 
 from __future__ import annotations

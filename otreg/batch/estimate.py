@@ -10,13 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from otreg.batch.sizes import Size
-from otreg.config import RegisterConfig
+from otreg.config import SPLINES, RegisterConfig
 
-BASE_MEMORY = 500 << 20  # bytes: torch and numba, loaded
-BYTES_PER_POINT = 2000
-BASE_SECONDS = 1.0
-SECONDS_PER_POINT = 5e-5
-SPLINE_SECONDS_PER_POINT = 1e-4
+# Bytes: torch and numba, loaded; and for each point of source and target.
+BASE_MEMORY, BYTES_PER_POINT = 450 << 20, 1200
+# Seconds, for a job and for each point of source and target: lines through the smallest and the largest size.
+RIGID = 1.2, 3e-5
+SPLINE = 2.3, 5.6e-5
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,5 @@ class Estimate:
 def estimate(source: Size, target: Size, config: RegisterConfig) -> Estimate:
     """What the registration of two files will take."""
     points = source.about + target.about
-    rate = SPLINE_SECONDS_PER_POINT if "spline" in config.models else SECONDS_PER_POINT
-    return Estimate(source, target, BASE_MEMORY + BYTES_PER_POINT * points, BASE_SECONDS + rate * points)
+    base, rate = SPLINE if any(model in SPLINES for model in config.models) else RIGID
+    return Estimate(source, target, BASE_MEMORY + BYTES_PER_POINT * points, base + rate * points)
