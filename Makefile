@@ -30,7 +30,7 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-test
 	touch $@
 
 demo: $(VENV)/.stamp-run
-	$(BIN)/otreg register sample_data/creature.ply sample_data/creature_bent.ply -m rigid,spline --stiffness 0.01 \
+	$(BIN)/otreg register sample_data/creature.ply sample_data/creature_bent.ply -m rigid,spline \
 		-d demo --overwrite
 	@echo "The results are in $(CURDIR)/demo: open registered.ply there beside sample_data/creature_bent.ply."
 

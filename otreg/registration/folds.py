@@ -22,7 +22,7 @@ LEAST_VOLUME = 0.05
 _STIFFER = 2.0
 _STIFFENINGS = 16
 # Points of a level that every step is checked at; a bend is smooth, so neighbours fold together.
-_CHECKED = 2000
+_CHECKED = 1000
 
 
 class FoldGuard:
