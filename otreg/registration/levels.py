@@ -26,6 +26,9 @@ _CELL = 1.2
 # refined, up to three times.
 _LEAST_CELLS = 1000
 _REFINEMENTS = 3
+# Cells are so many times larger in the features than in space: they need to tell the sides of a sheet apart, which lie
+# seven blurs apart by default, but not every change of a normal.
+_FEATURE_CELL = 4.0
 # Largest cell over the diagonal of what is quantised.
 _LARGEST_SHARE = 0.2
 # The engine must not merge the cells once more: it looks for finer ones and finds none worth having.
@@ -194,7 +197,8 @@ def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bo
         cell = min(cell, _LARGEST_SHARE * extent)
     finest = cell / 2**_REFINEMENTS
     build = build_pyramid if moved.device.type == "cpu" else build_pyramid_on_device
-    pyramid = build(Measure(moved, measure.weights, features), finest)
+    coarse_features = None if features is None else features / _FEATURE_CELL
+    pyramid = build(Measure(moved, measure.weights, coarse_features), finest)
     level = pyramid.level(cell * 1.001)
     while level > 0 and len(pyramid.levels[level]) < _LEAST_CELLS and pyramid.levels[level].cell > 1.001 * finest:
         level -= 1
