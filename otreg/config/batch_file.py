@@ -20,13 +20,14 @@ from otreg.config.yaml_tree import Tree, read_tree
 from otreg.errors import InputFileError, SettingsError
 
 
-def load_batch(file: Path, *, environment: Mapping[str, str] | None = None) -> BatchConfig:
+def load_batch(file: Path | str, *, environment: Mapping[str, str] | None = None) -> BatchConfig:
     """The batch of a YAML file, its paths taken from the folder of the file, its settings complete.
 
     environment: variables; settings that they name stand below those of the file.
     Raises InputFileError when the file cannot be read, SettingsError with a line for each thing that is wrong with it,
     with its table or with the variables.
     """
+    file = Path(file)
     tree = read_tree(file)
     below = environment_layer(RegisterConfig, environment or {})
     lines = tree.lines()

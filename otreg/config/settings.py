@@ -284,8 +284,8 @@ class RegisterConfig(TransportConfig):
         default=0.0075,
         gt=0,
         title="NUMBER",
-        description="Of a spline, the ratio of two lengths: bending by a bump of some height must lower the rms distance "
-        "by more than this share of the height. Larger bends less.",
+        description="Of a spline, the ratio of two lengths: bending by a bump of some height must lower the rms "
+        "distance by more than this share of the height. Larger bends less.",
     )
     control_points: int = Field(default=500, ge=1, title="COUNT", description="Control points of a spline, at most.")
 

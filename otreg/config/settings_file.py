@@ -20,12 +20,13 @@ from otreg.config.yaml_tree import Keys, Place, Tree, read_tree
 BATCH_KEYS = ("settings", "all", "to", "every", "pairs", "table")
 
 
-def file_layer(schema: type[BaseModel], file: Path) -> Layer:
+def file_layer(schema: type[BaseModel], file: Path | str) -> Layer:
     """The settings of ``schema`` that a file gives, with the place of each.
 
     Of a batch file these are its ``settings:``; its other keys are checked by their names alone.
     Raises InputFileError when it cannot be read, SettingsError when it is not UTF-8.
     """
+    file = Path(file)
     tree = read_tree(file)
     lines = tree.lines()
     prefix: Keys = ()

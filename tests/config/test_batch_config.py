@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from otreg.config import BatchConfig, Length, PairConfig, RegisterConfig, load_batch
+from otreg.config import BatchConfig, Length, PairConfig, RegisterConfig, file_layer, load_batch
 from otreg.errors import InputFileError, SettingsError
 
 
@@ -71,6 +71,12 @@ def test_paths_are_relative_to_the_file_they_stand_in(tmp_path, monkeypatch):
     (file.parent / "found.ply").touch()
     (pattern,) = config.all
     assert [str(path) for path in Path().glob(pattern)] == ["in [1] {x}/found.ply"]
+
+
+def test_a_file_may_be_named_by_a_text(tmp_path):
+    file = written(tmp_path, "every: x\nsettings: {blur: 3%}\n")
+    assert load_batch(str(file)) == load_batch(file)
+    assert file_layer(RegisterConfig, str(file)) == file_layer(RegisterConfig, file)
 
 
 def test_a_batch_beside_the_current_folder_keeps_its_patterns(tmp_path, monkeypatch):
