@@ -32,8 +32,7 @@ def trial(reduction: str, device: str) -> dict[str, Any]:
         source, target = (torch.as_tensor(points, device=where) for points in clouds(n))
         started = perf_counter()
         found = transport(source, target, blur=BLUR, reduction=reduction, precision=precision)
-        way = float(found.displacement.norm(dim=1).mean())  # waits for the device
-        assert way >= 0
+        float(found.displacement.sum())  # the map is part of the problem; reading it waits for the device
         return found, perf_counter() - started
 
     found, first = solved(COMPARED)
