@@ -73,6 +73,14 @@ def events(child: subprocess.Popen[str]) -> Iterator[dict]:
             yield checked(line)
 
 
+def alive(process: int) -> bool:
+    """Whether a process runs; one whose parent has not asked how it ended does not."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def check_same_as_alone(path: Path, tmp_path: Path, *, besides: frozenset[str] = frozenset()) -> None:
     """Every result of the batch is bit for bit that of a registration by itself."""
     for job in plan(load_batch(path)).jobs:
@@ -127,15 +135,20 @@ def test_a_batch_with_bad_files_and_a_killed_worker_is_killed_resumed_and_comple
     bad = tmp_path / "scans" / "s003.csv"
     bad.write_text("nan,0,0\n" + bad.read_text())
     with running(path, "--progress", "json") as child:
-        ended = 0
+        ended, processes = 0, set()
         for event in events(child):
+            processes |= {event["process"]} - {None}
             if event["kind"] == "started" and event["job"] == "s001":
                 os.kill(event["process"], signal.SIGKILL)
             ended += event["kind"] == "ended"
             if ended == 5:
                 child.kill()  # -9: it cannot tidy up
                 break
-    assert not (tmp_path / "results" / "summary.csv").exists()
+    deadline = time.monotonic() + 20
+    while any(alive(process) for process in processes):
+        assert time.monotonic() < deadline, "workers must not outlive the batch"
+        time.sleep(0.1)
+    assert len(processes) >= 3 and not (tmp_path / "results" / "summary.csv").exists()
     answer = otreg_here("batch", path, "--summary-only")
     assert answer.returncode == 1 and counts(tmp_path)["done"] >= 3
 
@@ -171,7 +184,7 @@ def test_a_signal_stops_the_workers_and_leaves_a_summary(tmp_path, number, code)
         assert child.wait(timeout=60) == code
     assert len(error) == 1 and error[0].startswith("otreg: error: ")
     assert counts(tmp_path).keys() == {"done", "stopped"} and len(rows(tmp_path)) == 40
-    assert processes and not any(Path(f"/proc/{process}").exists() for process in processes)
+    assert processes and not any(alive(process) for process in processes)
     assert [path for path in (tmp_path / "results").rglob(".*") if path.name != ".lock"] == []
 
 
