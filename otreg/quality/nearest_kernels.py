@@ -37,15 +37,18 @@ def boxes(corners, leaves):
 @njit(cache=True)
 def nearest(points, corners, box):
     """(n,) squared distances from points (n, 3) to the nearest of the simplices (m, k, 3) with these ``boxes``."""
-    n, m, k = len(points), corners.shape[0], corners.shape[1]
+    n, m = len(points), len(corners)
     leaves = len(box) // 2
     result = np.empty(n)
     waiting = np.empty(64, np.int64)
     apart = np.empty(64)
+    found = 0
     for q in range(n):
-        p = points[q]
-        best = np.inf
-        waiting[0], apart[0] = 1, _to_box(p, box[1])
+        x, y, z = points[q, 0], points[q, 1], points[q, 2]
+        # What was nearest to the point before is a bound that rules out most of the tree, if neighbours follow each
+        # other, and right in any case.
+        best = _to_simplex(x, y, z, corners, found)
+        waiting[0], apart[0] = 1, _to_box(x, y, z, box, 1)
         depth = 1
         while depth:
             depth -= 1
@@ -55,9 +58,11 @@ def nearest(points, corners, box):
             if i >= leaves:
                 first = (i - leaves) * LEAF
                 for t in range(first, min(first + LEAF, m)):
-                    best = min(best, _to_simplex(p, corners[t], k))
+                    here = _to_simplex(x, y, z, corners, t)
+                    if here < best:
+                        best, found = here, t
                 continue
-            left, right = _to_box(p, box[2 * i]), _to_box(p, box[2 * i + 1])
+            left, right = _to_box(x, y, z, box, 2 * i), _to_box(x, y, z, box, 2 * i + 1)
             # The nearer one goes on top, to be looked at first: what it finds rules out more of the other.
             near, far = (2 * i, 2 * i + 1) if left <= right else (2 * i + 1, 2 * i)
             close, away = min(left, right), max(left, right)
@@ -71,51 +76,45 @@ def nearest(points, corners, box):
     return result
 
 
-@njit(cache=True)
-def _to_box(p, box):
-    total = 0.0
-    for a in range(3):
-        outside = max(box[a] - p[a], p[a] - box[3 + a], 0.0)
-        total += outside * outside
-    return total
+# Points are three numbers below, and simplices an index: views of arrays cost more than the arithmetic.
 
 
 @njit(cache=True)
-def _to_simplex(p, corners, k):
+def _to_box(x, y, z, box, i):
+    dx = max(box[i, 0] - x, x - box[i, 3], 0.0)
+    dy = max(box[i, 1] - y, y - box[i, 4], 0.0)
+    dz = max(box[i, 2] - z, z - box[i, 5], 0.0)
+    return dx * dx + dy * dy + dz * dz
+
+
+@njit(cache=True)
+def _to_simplex(x, y, z, corners, t):
+    k = corners.shape[1]
+    ax, ay, az = corners[t, 0, 0], corners[t, 0, 1], corners[t, 0, 2]
+    px, py, pz = x - ax, y - ay, z - az
     if k == 1:
-        return _squared(p, corners[0])
+        return px * px + py * py + pz * pz
+    ux, uy, uz = corners[t, 1, 0] - ax, corners[t, 1, 1] - ay, corners[t, 1, 2] - az
     if k == 2:
-        return _to_segment(p, corners[0], corners[1])
-    a, b, c = corners[0], corners[1], corners[2]
-    ux, uy, uz = b[0] - a[0], b[1] - a[1], b[2] - a[2]
-    vx, vy, vz = c[0] - a[0], c[1] - a[1], c[2] - a[2]
-    px, py, pz = p[0] - a[0], p[1] - a[1], p[2] - a[2]
+        return _to_edge(px, py, pz, ux, uy, uz)
+    vx, vy, vz = corners[t, 2, 0] - ax, corners[t, 2, 1] - ay, corners[t, 2, 2] - az
     nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
     squared = nx * nx + ny * ny + nz * nz
     if squared > 0:
         # Barycentric coordinates of the foot of the perpendicular: inside if none is negative.
-        s = ((py * vz - pz * vy) * nx + (pz * vx - px * vz) * ny + (px * vy - py * vx) * nz) / squared
-        t = ((uy * pz - uz * py) * nx + (uz * px - ux * pz) * ny + (ux * py - uy * px) * nz) / squared
-        if s >= 0 and t >= 0 and s + t <= 1:
+        second = ((py * vz - pz * vy) * nx + (pz * vx - px * vz) * ny + (px * vy - py * vx) * nz) / squared
+        third = ((uy * pz - uz * py) * nx + (uz * px - ux * pz) * ny + (ux * py - uy * px) * nz) / squared
+        if second >= 0 and third >= 0 and second + third <= 1:
             height = px * nx + py * ny + pz * nz
             return height * height / squared
-    return min(_to_segment(p, a, b), _to_segment(p, b, c), _to_segment(p, c, a))
+    first = min(_to_edge(px, py, pz, ux, uy, uz), _to_edge(px, py, pz, vx, vy, vz))
+    return min(first, _to_edge(px - ux, py - uy, pz - uz, vx - ux, vy - uy, vz - uz))
 
 
 @njit(cache=True)
-def _to_segment(p, a, b):
-    along = 0.0
-    length = 0.0
-    for k in range(3):
-        along += (p[k] - a[k]) * (b[k] - a[k])
-        length += (b[k] - a[k]) ** 2
-    share = min(max(along / length, 0.0), 1.0) if length > 0 else 0.0
-    total = 0.0
-    for k in range(3):
-        total += (p[k] - a[k] - share * (b[k] - a[k])) ** 2
-    return total
-
-
-@njit(cache=True)
-def _squared(p, a):
-    return (p[0] - a[0]) ** 2 + (p[1] - a[1]) ** 2 + (p[2] - a[2]) ** 2
+def _to_edge(px, py, pz, ux, uy, uz):
+    """Squared distance of p from the segment between the origin and u."""
+    length = ux * ux + uy * uy + uz * uz
+    share = min(max((px * ux + py * uy + pz * uz) / length, 0.0), 1.0) if length > 0 else 0.0
+    dx, dy, dz = px - share * ux, py - share * uy, pz - share * uz
+    return dx * dx + dy * dy + dz * dz

@@ -9,7 +9,16 @@ SOURCE: Final = "#e69f00"
 MOVED: Final = "#0072b2"
 TARGET: Final = "#9aa3ad"
 
-# Perceptually uniform, readable with any colour vision, and known to both matplotlib and plotly.
+# Matplotlib's names of maps that are even to the eye and readable with any colour vision. The second, from blue over
+# white to red, is for values on both sides of a neutral one.
 SEQUENTIAL: Final = "viridis"
-# From blue over white to red, for values on both sides of a neutral one.
-DIVERGING: Final = "RdBu"
+DIVERGING: Final = "RdBu_r"
+
+
+def colour_stops(name: str) -> list[list[float | str]]:
+    """A map as plotly takes it: places from 0 to 1 with their colours."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    places = [k / 20 for k in range(21)]
+    return [[place, to_hex(colormaps[name](place))] for place in places]

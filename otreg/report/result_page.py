@@ -96,7 +96,7 @@ def _scene(result: Result, drawing: Drawing) -> dict[str, Any]:
     ]
     matched = moved.point_data.get("matched_mass")
     if matched is not None:
-        fields.append(SceneField("moved", "matched", "matched mass", "", matched[chosen]))
+        fields.append(SceneField("moved", "matched", "matched mass", "share of a point's mass", matched[chosen]))
     arrows = [
         SceneArrows("way", "source to moved source", *_sparse(source.points, moved.points - source.points, result))
     ]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from otreg.report.camera import camera_of
+from otreg.report.colours import DIVERGING, SEQUENTIAL, colour_stops
 from otreg.report.drawing import Drawing
 from otreg.shapes import Points
 
@@ -74,6 +75,7 @@ def scene(
         "offset": offset.tolist(),
         "camera": {"up": up.tolist(), "eye": backward.tolist(), "right": right.tolist()},
         "coloured_by": coloured_by,
+        "colours": {"sequential": colour_stops(SEQUENTIAL), "diverging": colour_stops(DIVERGING)},
         "shapes": [
             {
                 "name": shape.name,

@@ -70,10 +70,9 @@
 
   function colouring(field) {
     return {
-      colorscale: field.scale === "diverging" ? "RdBu" : "Viridis",
+      colorscale: scene.colours[field.scale],
       cmin: field.low,
       cmax: field.high,
-      reversescale: field.scale === "diverging",
       showscale: true,
       colorbar: colourBar(field),
     };
@@ -261,7 +260,7 @@
 
   function home() {
     const shape = view.clientWidth / Math.max(view.clientHeight, 1);
-    const distance = 1.15 * Math.hypot(...aspect()) * Math.max(1, 1.1 / shape);
+    const distance = 1.25 * Math.hypot(...aspect()) * Math.max(1, 1.1 / shape);
     const eye = scene.camera.eye.map((c) => c * distance);
     return { up: vector(scene.camera.up), eye: vector(eye), center: { x: 0, y: 0, z: 0 } };
   }
