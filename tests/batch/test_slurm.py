@@ -61,6 +61,7 @@ settings: {init: none, iterations: 3}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_an_array_does_all_jobs_on_a_real_slurm_and_goes_on_after_a_preemption(cluster, tmp_path) -> None:
     scans(tmp_path, 40)
     (tmp_path / "batch.yaml").write_text(BATCH)

@@ -148,7 +148,7 @@ def test_a_batch_with_bad_files_and_a_killed_worker_is_killed_resumed_and_comple
     while any(alive(process) for process in processes):
         assert time.monotonic() < deadline, "workers must not outlive the batch"
         time.sleep(0.1)
-    assert len(processes) >= 3 and not (tmp_path / "results" / "summary.csv").exists()
+    assert len(processes) >= 2 and not (tmp_path / "results" / "summary.csv").exists()
     answer = otreg_here("batch", path, "--summary-only")
     assert answer.returncode == 1 and counts(tmp_path)["done"] >= 3
 
@@ -213,6 +213,7 @@ def test_two_batches_at_once_share_the_jobs(otreg_here, tmp_path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_two_hundred_jobs_with_failures_are_killed_and_resumed_until_all_is_done(otreg_here, tmp_path) -> None:
     path = batch_of(tmp_path, 200, more="memory: 600 MB\nretries: 1\n")
     choose = random.Random(0)
