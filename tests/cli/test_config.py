@@ -33,6 +33,22 @@ def test_every_problem_of_every_source_is_a_line_of_its_own(otreg_here, tmp_path
         assert line.startswith(f"otreg: error: {start}")
 
 
+def test_a_wrong_batch_file_says_everything_before_anything_is_planned(otreg_here, tmp_path, monkeypatch):
+    (tmp_path / "t.csv").write_text("source,target,seed\na.ply,b.ply,x\n")
+    (tmp_path / "b.yaml").write_text("table: t.csv\nworker: 2\nsettings: !!python/name:os.system {blur: x}\n")
+    monkeypatch.setenv("OTREG_REACH", "far")
+    answer = otreg_here("batch", "b.yaml", "--dry-run", cwd=tmp_path)
+    assert (answer.returncode, answer.stdout) == (2, "")
+    starts = [line.removeprefix("otreg: error: ").split(" must ")[0] for line in answer.stderr.splitlines()]
+    assert starts == [
+        "b.yaml:2:1: worker: unknown setting; did you mean 'workers'?",
+        "b.yaml:3:11:",
+        "b.yaml:3:42: settings.blur:",
+        "t.csv:2: seed:",
+        "OTREG_REACH",
+    ]
+
+
 @pytest.mark.parametrize("command", [["register"], ["distance"], ["map", "-o", "m.npz"]])
 def test_a_missing_file_of_settings_is_one_line_and_exit_code_3(otreg_here, tmp_path, command):
     answer = otreg_here(*command, "a", "b", "--config", "no.yaml", cwd=tmp_path)
