@@ -102,16 +102,15 @@ class LandmarkDistances:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """In pure JSON types, with one object per landmark."""
+        """In pure JSON types: names and distances in one order."""
         return {
             "weight": self.weight,
             "unit": "file units",
             "rms_before": plain(self.rms_before),
             "rms_after": plain(self.rms_after),
-            "distances": [
-                {"name": name, "before": before, "after": after}
-                for name, before, after in zip(self.names, self.before, self.after, strict=True)
-            ],
+            "names": list(self.names),
+            "before": list(self.before),
+            "after": list(self.after),
             "outliers": list(self.outliers),
         }
 

@@ -43,7 +43,7 @@ def test_landmarks_give_the_turn_of_a_sphere_and_are_reported(otreg_here, ball):
     row = next(line for line in answer.stdout.splitlines() if line.startswith("landmarks"))
     assert re.fullmatch(r"landmarks +\S+ rms, at most \S+ \('.+'\); \S+ rms before, in file units", row)
     record = json.loads((ball / "out" / "report.json").read_text())
-    assert [entry["name"] for entry in record["landmarks"]["distances"]] == NAMES
+    assert record["landmarks"]["names"] == NAMES
     assert record["landmarks"]["rms_after"] < 0.02 < record["landmarks"]["rms_before"]
     assert record["inputs"]["target_landmarks"]["path"] == "target.csv"
     assert record["settings"]["landmark_weight"] == 0.1
