@@ -108,7 +108,9 @@ def _sampling(value: object) -> object:
     try:
         if value in ("vertices", "faces"):
             return value
-        count = int(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else 0
+        # 1e4 in a file is a float.
+        whole = isinstance(value, (str, int)) or (isinstance(value, float) and value.is_integer())
+        count = int(value) if whole and not isinstance(value, bool) else 0  # type: ignore[call-overload]
     except ValueError:
         count = 0
     if count < 2:
