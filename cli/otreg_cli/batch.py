@@ -62,8 +62,11 @@ def command(
     from otreg_cli.batch_progress import batch_progress
 
     part = None if shard is None else batch.Shard.parse(shard)
-    if (part is not None) + summary_only + (executor == "slurm") > 1:
+    queued = executor == "slurm"
+    if (part is not None) + summary_only + queued > 1:
         raise click.UsageError("--shard, --summary-only and --executor slurm exclude each other; give one of them.")
+    if queued and strict:
+        raise click.UsageError("--strict needs results; give it with --summary-only when the Slurm jobs have ended.")
     settings = load_batch(config, environment=os.environ)
     plan = batch.plan(settings)
     if part is not None:
@@ -72,11 +75,12 @@ def command(
         print_plan(plan, as_json=as_json)
         print_problems(plan)
         context.exit(PROBLEMS if plan.problems else 0)
-    if executor == "slurm":
+    if queued:
         submission = batch.submit(
             plan, options=settings.slurm, tasks=settings.shards, force=force, keep_going=keep_going
         )
-        print_submission(submission, plan, as_json=as_json)
+        if as_json or not quiet:
+            print_submission(submission, plan, as_json=as_json)
         return
     if summary_only:
         summary = batch.summarise(plan)

@@ -116,6 +116,7 @@ def test_a_dry_run_prints_jobs_and_problems_and_writes_nothing(otreg_here, tmp_p
         (["--shard", "3/2"], "a shard is a number from 1"),
         (["--shard", "1/2", "--summary-only"], "exclude each other"),
         (["--summary-only", "--executor", "slurm"], "exclude each other"),
+        (["--strict", "--executor", "slurm"], "needs results"),
     ],
 )
 def test_wrong_use_is_exit_code_2(otreg_here, tmp_path, arguments, message) -> None:
