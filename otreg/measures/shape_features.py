@@ -30,26 +30,28 @@ LABEL_NAMES = ("label", "labels", "Label", "Labels")
 MOST_LABELS = 64
 # Share of edges whose two faces go round in opposite ways that a surface may have: a few of them are defects.
 _TURNED_EDGES = 0.05
+# Points lie in a plane when they leave it by less than this share of their extent: what text files round.
+_FLAT = 1e-5
 
 
 def normals_of(shape: Shape) -> Floats:
     """(n, d) normals of length 1 / sqrt(2): those of the faces, else those that are attributes of the points.
 
-    Closed surfaces and closed curves of the plane show their outside, whichever way their cells go round.
-    Raises InputError for shapes that have none: clouds without such an attribute, curves in space, volumes; and where
-    neighbouring cells show different sides.
+    Closed surfaces and closed curves of a plane show their outside, whichever way their cells go round.
+    Raises InputError for shapes that have none: clouds without such an attribute, curves that lie in no plane, volumes;
+    and where neighbouring cells show different sides.
     """
     order, d = order_of(shape), shape.dimension
     if order == 2 and d == 3:
         triangles = triangles_of(shape)
         _check_sides(shape, triangles)
         normals = _side(triangles, shape.points) * vertex_normals(shape)
-    elif order == 1 and d == 2:
-        normals = _curve_normals(shape)
+    elif order == 1 and (axes := _plane(shape.points)) is not None:
+        normals = _curve_normals(shape, shape.points @ axes) @ axes.T
     elif order == 0:
         normals = _stored_normals(shape)
     else:
-        kind = {1: "curves in space", 2: "areas of the plane", 3: "volumes"}[order]
+        kind = {1: "curves that do not lie in a plane", 2: "areas of the plane", 3: "volumes"}[order]
         raise InputError(f"{_name(shape)}{kind} have no normals; use --features labels or none")
     if not normals.any():
         raise InputError(f"{_name(shape)}all its normals are zero; use --features none")
@@ -127,12 +129,28 @@ def _side(triangles: npt.NDArray[np.int64], points: Floats) -> float:
     return -1.0 if volume < 0 else 1.0
 
 
-def _curve_normals(shape: Shape) -> Floats:
-    """(n, 2) unit normals of curves of the plane at their points, weighted by length, at the ends that of one segment.
+def _plane(points: Floats) -> Floats | None:
+    """(d, 2) axes of the plane that points lie in; None when they do not lie in one."""
+    if points.shape[1] == 2:
+        return np.eye(2)
+    centred = (points - points.mean(0)) / (np.ptp(points, axis=0).max() or 1.0)
+    extents, axes = np.linalg.eigh(centred.T @ centred / len(points))
+    if extents[0] > _FLAT**2 * extents[-1]:
+        return None
+    # Seen from where its normal points up, or else to the front or the right: the first two axes where z is constant.
+    up = axes[:, 0] * np.sign(axes[np.flatnonzero(np.abs(axes[:, 0]) > 0.5)[-1], 0])
+    first = np.eye(3)[int(np.argmin(np.abs(up)))]
+    first = first - (first @ up) * up
+    first /= np.linalg.norm(first)
+    return np.stack([first, np.cross(up, first)], axis=1)
+
+
+def _curve_normals(shape: Shape, points: Floats) -> Floats:
+    """(n, 2) unit normals at the points of curves, weighted by length; points: (n, 2) the shape's, in its plane.
 
     Closed curves show their outside, open ones the right side of the way that most of their lines go.
     """
-    n = len(shape.points)
+    n = len(points)
     segments = np.concatenate([block.indices for block in top_blocks(shape)])
     crowded = int((np.bincount(segments.reshape(-1), minlength=n) > 2).sum())
     if crowded:
@@ -145,8 +163,8 @@ def _curve_normals(shape: Shape) -> Floats:
     forward = np.where(np.abs(place[segments[:, 0]] - place[segments[:, 1]]) == 1, 1, -1)  # -1: where a ring closes
     forward = forward * np.sign(place[segments[:, 1]] - place[segments[:, 0]])
     of_segment = curve[segments[:, 0]]
-    along = forward[:, None] * (shape.points[segments[:, 1]] - shape.points[segments[:, 0]])
-    corners = shape.points[segments] - shape.points[segments[0, 0]]
+    along = forward[:, None] * (points[segments[:, 1]] - points[segments[:, 0]])
+    corners = points[segments] - points[segments[0, 0]]
     doubled = forward * (corners[:, 0, 0] * corners[:, 1, 1] - corners[:, 0, 1] * corners[:, 1, 0])
     closed = np.bincount(of_segment, minlength=curve.max() + 1) == np.bincount(curve)
     side = np.where(

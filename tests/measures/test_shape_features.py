@@ -60,6 +60,19 @@ def test_closed_curves_of_the_plane_show_their_outside(clockwise):
     assert np.abs(unit(normals_of(shape)) - shape.points).max() < 1e-9
 
 
+def test_curves_of_a_plane_in_space_have_normals_within_it():
+    flat = ring()
+    tilt = np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))[0]
+    for turn in (np.eye(3), tilt):
+        points = np.concatenate([flat.points, np.full((40, 1), 2.0)], axis=1) @ turn.T
+        expected = np.concatenate([flat.points, np.zeros((40, 1))], axis=1) @ turn.T
+        assert np.abs(unit(normals_of(Shape(points, flat.cells))) - expected).max() < 1e-9
+    # An open one shows the side that it does without the third coordinate.
+    arc = ring(closed=False)
+    points = np.concatenate([arc.points, np.zeros((40, 1))], axis=1)
+    assert np.abs(normals_of(Shape(points, arc.cells))[:, :2] - normals_of(arc)).max() < 1e-9
+
+
 def test_the_lines_of_a_curve_may_go_either_way_and_in_any_order():
     shape = ring()
     lines = shape.cells[0].indices.copy()
@@ -88,7 +101,7 @@ def test_open_curves_of_the_plane_show_their_right():
     ("shape", "words"),
     [
         (Shape(CORNERS), "has neither faces nor normals of its points"),
-        (Shape(CORNERS, (CellBlock("line", np.array([[0, 1]])),)), "curves in space have no normals"),
+        (Shape(CORNERS, (CellBlock("line", np.array([[0, 1]])),)), "curves that do not lie in a plane have no normals"),
         (Shape(CORNERS, (CellBlock("tetra", np.array([[0, 1, 2, 4]])),)), "volumes have no normals"),
         (Shape(CORNERS[:, :2], (CellBlock("triangle", np.array([[0, 2, 4]])),)), "areas of the plane have no normals"),
         (Shape(np.eye(3)[[0, 0, 0]] * 2, (CellBlock("triangle", np.array([[0, 1, 2]])),)), "all its normals are zero"),
