@@ -83,7 +83,7 @@ class Surfaces:
     def _best(self, poses: Poses, count: int) -> Poses:
         """Those that share most surface, at most ``count``, no two of them the same."""
         poses = poses[self._shared(poses).argsort(descending=True, stable=True)]
-        return poses[self._distinct(poses, count)]
+        return poses[self.distinct(poses, count)]
 
     def _shared(self, poses: Poses) -> torch.Tensor:
         matrix, offset = poses.matrix.numpy(), poses.offset.numpy()
@@ -129,7 +129,7 @@ class Surfaces:
             )
         return poses
 
-    def _distinct(self, poses: Poses, count: int) -> torch.Tensor:
+    def distinct(self, poses: Poses, count: int) -> torch.Tensor:
         """Indices of the first poses, at most ``count``, no two of which are the same."""
         kept: list[int] = []
         places = poses.matrix @ torch.from_numpy(self._x.mean(0)) + poses.offset

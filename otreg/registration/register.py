@@ -171,6 +171,7 @@ class _Run:
             ambiguous=choice.ambiguous,
             from_given=choice.from_given,
             seconds=self.seconds - started,
+            shared=found.shared,
         )
         return choice.model, report
 

@@ -74,6 +74,8 @@ class Found:
 
     models: best first; scores: their divergences on coarse cells, in squared frame units; given: index of the model
     that the start as given led to; blur, reach: what the scores compared; starts: how many poses were tried.
+    shared: None, or where only parts match: the surface that the first pose lays on surface, over that of the shape
+    that has less; a score is then the squared reach times the surface that is not shared over the one that is.
     density: mass of the target per surface over that of the source, other than 1 where only parts match.
     """
 
@@ -84,6 +86,7 @@ class Found:
     reach: float
     starts: int
     density: float = 1.0
+    shared: float | None = None
 
 
 def search(source: Measure, target: Measure, start: LinearModel) -> Found:
@@ -111,13 +114,13 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
         if stage is not _ROUNDS[-1]:
             # A start that is right already must not be led astray by coarse cells: it waits for the last round.
             poses.matrix[given], poses.offset[given] = as_given.matrix[0].float(), as_given.offset[0].float()
-    density = 1.0
+    density, shared = 1.0, None
     if float(problem.overlaps(poses[scores.argmin()[None]])) < _WHOLE:
         parts = _with_parts(normal, poses, given)
         poses, given, density = parts.poses, parts.given, parts.density
         tried += parts.tried
-        # What a pose without any partner would score, times the share that has none.
-        scores = reach**2 * (1 - parts.shared).clamp_min(0)
+        shared = float(parts.shared[0])
+        scores = reach**2 * (1 / parts.shared.clamp(1e-6, 1) - 1)
     order = scores.argsort(stable=True)
     return Found(
         models=tuple(normal.model(start, poses, int(index)) for index in order),
@@ -127,6 +130,7 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
         reach=reach,
         starts=tried,
         density=density,
+        shared=shared,
     )
 
 
@@ -140,7 +144,8 @@ def _with_parts(normal: _Normalised, poses: Poses, given: int) -> _Parts:
     fine = Surfaces(normal.source, normal.target, count=_FINE_CELLS)
     refined = fine.refined(every)
     shared = fine.shared(refined)
-    kept = [int(index) for index in shared.argsort(descending=True, stable=True)[:_MOST]]
+    order = shared.argsort(descending=True, stable=True)
+    kept = [int(index) for index in order[fine.distinct(refined[order], _MOST)]]
     kept = [index for index in kept if shared[index] >= _RATIO * shared[kept[0]]]
     kept = kept if given in kept else [*kept, given]
     return _Parts(

@@ -1,4 +1,4 @@
-"""Shapes that have a part in common only: objects in scenes, scans that share half, outliers; sizes stay what they are."""
+"""Shapes that have a part in common only: objects in scenes, scans that share half, outliers; sizes stay right."""
 
 import numpy as np
 import pytest
@@ -56,8 +56,12 @@ def in_half(points, direction, share):
 
 def scene(seed=3):
     """A rock among a potato, a pear and another rock."""
-    others = [potato(sphere(2500, 5)) + [2.2, 0.3, 0], pear(sphere(2500, 6)) - [0.4, 2.1, 0.5], rock(2500, 7, kind=9)]
-    others[2] = others[2] @ rotation(50, 3, seed=2).T + [0.2, 0.4, 1.9]
+    turn = rotation(50, 3, seed=2).T
+    others = [
+        potato(sphere(2500, 5)) + np.array([2.2, 0.3, 0.0]),
+        pear(sphere(2500, 6)) - np.array([0.4, 2.1, 0.5]),
+        rock(2500, 7, kind=9) @ turn + np.array([0.2, 0.4, 1.9]),
+    ]
     return np.concatenate([rock(2500, seed), *others])
 
 
