@@ -50,11 +50,11 @@ def paint(axes: Axes, layers: Sequence[Layer], camera: Floats) -> None:
         colours: Any = np.concatenate([colour for _, colour in surfaces])[order]
         flat: Any = corners[order, :, :2]
         # The edges hide the hairlines between neighbours that antialiasing leaves.
-        axes.add_collection(PolyCollection(flat, facecolors=colours, edgecolors=colours, linewidths=0.2))
+        axes.add_collection(PolyCollection(flat, facecolors=colours, edgecolors=colours, linewidths=0.2), autolim=False)
     for (corner, colour), layer in zip(pieces, layers, strict=True):
         if layer.drawing.kind == "curve":
             segments: Any = corner[:, :, :2]
-            axes.add_collection(LineCollection(segments, colors=colour, linewidths=1.5))
+            axes.add_collection(LineCollection(segments, colors=colour, linewidths=1.5), autolim=False)
         elif layer.drawing.kind == "points":
             order = np.argsort(corner[:, 0, 2])
             across, upwards, _ = corner[order, 0].T

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-# Vertices of each shape: triangles are then about as large as a few dots of the picture.
-_MOST = 20_000
+# Vertices of each shape: triangles are then a few dots of the picture wide.
+_MOST = 12_000
 _DOTS_PER_INCH = 150
 
 

@@ -86,7 +86,7 @@ def scene(
                 "opacity": shape.opacity,
                 "note": shape.drawing.note,
                 "points": _columns(points - offset),
-                "corners": [_packed(column, "<u4") for column in shape.drawing.corners.T],
+                "corners": _corners(shape.drawing),
             }
             for shape, points in zip(shapes, drawn, strict=True)
         ],
@@ -138,10 +138,16 @@ def _range(field: SceneField) -> dict[str, Any]:
     return {"scale": kind, "low": low, "high": high if high > low else low + 1.0}
 
 
+def _corners(drawing: Drawing) -> list[dict[str, str]]:
+    """Columns of the corners, in two bytes each where these can count the vertices."""
+    kind: Literal["<u2", "<u4"] = "<u2" if len(drawing.chosen) <= 1 << 16 else "<u4"
+    return [_packed(column, kind) for column in drawing.corners.T]
+
+
 def _columns(points: Floats) -> list[dict[str, str]]:
     return [_packed(column, "<f4") for column in points.T]
 
 
-def _packed(values: npt.NDArray[Any], kind: Literal["<f4", "<u4"]) -> dict[str, str]:
-    """An array as {"kind": "f4" or "u4", "data": base64}."""
+def _packed(values: npt.NDArray[Any], kind: Literal["<f4", "<u2", "<u4"]) -> dict[str, str]:
+    """An array as {"kind": "f4", "u2" or "u4", "data": base64}."""
     return {"kind": kind[1:], "data": base64.b64encode(np.ascontiguousarray(values, dtype=kind).tobytes()).decode()}

@@ -15,7 +15,7 @@
     const text = atob(packed.data);
     const bytes = new Uint8Array(text.length);
     for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
-    return packed.kind === "f4" ? new Float32Array(bytes.buffer) : new Uint32Array(bytes.buffer);
+    return new { f4: Float32Array, u2: Uint16Array, u4: Uint32Array }[packed.kind](bytes.buffer);
   }
 
   const shapes = scene.shapes.map((shape) => ({

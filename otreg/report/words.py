@@ -14,7 +14,7 @@ def number_text(value: float | int | None, digits: int = 4) -> str:
 
 def length_text(value: float | None) -> str:
     """A length with its unit."""
-    return "–" if value is None else f"{value:.4g} file units"
+    return "–" if value is None else f"{value:.4g} file unit{'' if value == 1 else 's'}"
 
 
 def percent_text(value: float | None) -> str:

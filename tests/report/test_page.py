@@ -14,7 +14,7 @@ from otreg.report import read_result, write_view
 from otreg.report.drawing import drawing_of
 from otreg.report.page import Page, html_of, script_json
 from otreg.report.plots import convergence_plot, residual_plot
-from otreg.report.result_page import result_page
+from otreg.report.result_page import MOST, result_page
 from otreg.report.scene import SceneField, SceneShape, scene
 from otreg.report.view import view_page
 from otreg.shapes import Shape
@@ -166,6 +166,21 @@ def test_large_shapes_stay_below_ten_megabytes_and_say_what_is_drawn(tmp_path):
     assert len(large.points) > 100_000
     assert path.stat().st_size < 10e6
     assert re.search(r"drawn with [\d,]+ of its 124,502 points", path.read_text(encoding="utf-8"))
+
+
+def test_a_report_of_large_shapes_stays_below_ten_megabytes(surface_result):
+    found = read_result(surface_result)
+    large = sphere(150)
+    random = np.random.default_rng(0)
+    fields = {
+        "registration_displacement": random.standard_normal(large.points.shape),
+        "brenier_displacement": random.standard_normal(large.points.shape),
+        "matched_mass": random.random(len(large.points)),
+    }
+    moved = replace(turned(large), point_data=fields)
+    text = html_of(result_page(replace(found, source=large, moved=moved, target=turned(large, degrees=5))))
+    assert len(large.points) > MOST
+    assert len(text.encode()) < 9.5e6
 
 
 def test_coordinates_far_from_the_origin_keep_their_digits():
