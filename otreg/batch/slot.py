@@ -21,7 +21,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from otreg.batch.folder import LOG, clear, locked, write_record
+from otreg.batch.folder import LOG, clear, locked, read_record, write_record
 from otreg.batch.job import JobResult, result_of
 from otreg.batch.worker import GRACE, Task
 from otreg.errors import OtregError
@@ -88,8 +88,12 @@ class Slot:
         self._end()
 
     def _run(self, task: Task) -> JobResult:
-        # A process that was killed while it had nothing to do is found out by the next task, which is not to blame.
-        return self._attempt(task, blame=False) or self._attempt(task, blame=True) or _stopped(task)
+        try:
+            # A process that was killed while it had nothing to do is found out by the next task, which is not to blame.
+            return self._attempt(task, blame=False) or self._attempt(task, blame=True) or _stopped(task)
+        except OSError as error:
+            reason = f"its process could not be started: {error.strerror or error}; use fewer workers"
+            return result_of(task.job, "failed", attempts=task.attempt, error=reason, retriable=True)
 
     def _attempt(self, task: Task, *, blame: bool) -> JobResult | None:
         """The result of a task; None when its process is lost before it begins, unless the task is to ``blame``."""
@@ -124,22 +128,29 @@ class Slot:
         return self._lost(task, began, code) if began is not None or self.late or blame else None
 
     def _running(self) -> subprocess.Popen[bytes] | None:
-        """The process, started if there is none; None when the slot was stopped."""
+        """The process, started if there is none; None when the slot was stopped. Raises OSError."""
         with self.starting:
             if self.process is None and not self.stopped:
-                root = str(Path(__file__).parents[2])  # otreg must be found there, too, however it was found here
-                search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
                 self.words = tempfile.TemporaryFile()
-                self.process = subprocess.Popen(
-                    # -P: not from the current folder, where a file of the user may be called like a module.
-                    [sys.executable, "-P", "-m", "otreg.batch.worker", str(self.memory or 0)],
-                    env={**os.environ, **self.environment, "PYTHONPATH": search},
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=self.words,
-                    start_new_session=True,  # Ctrl-C is for the parent; what a worker starts can be killed with it
-                )
+                try:
+                    self.process = self._start()
+                except OSError:
+                    self.words.close()
+                    raise
             return None if self.stopped else self.process
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        root = str(Path(__file__).parents[2])  # otreg must be found there, too, however it was found here
+        search = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        return subprocess.Popen(
+            # -P: not from the current folder, where a file of the user may be called like a module.
+            [sys.executable, "-P", "-m", "otreg.batch.worker", str(self.memory or 0)],
+            env={**os.environ, **self.environment, "PYTHONPATH": search},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.words,
+            start_new_session=True,  # Ctrl-C is for the parent; what a worker starts can be killed with it
+        )
 
     def _deadline(self, process: subprocess.Popen[bytes], seconds: float | None) -> threading.Timer:
         """A timer that kills the process after so long; for None one that never runs."""
@@ -197,6 +208,9 @@ class Slot:
         if began is not None:
             with suppress(OtregError), locked(task.job.folder) as ours:
                 if ours:
+                    record = read_record(task.job.folder)  # there is none while a job runs
+                    if record is not None:  # the job had just ended, and could not say so any more
+                        return record.result
                     clear(task.job.folder)
                     write_record(task.job, result, request=task.job.choices(), files=())
         return result

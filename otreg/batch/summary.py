@@ -64,10 +64,9 @@ def _state(job: Job) -> JobResult:
     record = read_record(job.folder)
     if record is None:
         return result_of(job, "stopped", attempts=0, note="not done yet")
-    result = record.result.named(job)
-    if result.status != "done":
-        return result
     # Inputs are not hashed again: for a table of 10,000 jobs that would read every file twice.
-    if not record.complete(job.folder) or any(record.request[key] != value for key, value in job.choices().items()):
+    if any(record.request.get(key) != value for key, value in job.choices().items()):
         return result_of(job, "stopped", attempts=0, note="not done yet with these settings")
-    return result
+    if record.result.status == "done" and not record.complete(job.folder):
+        return result_of(job, "stopped", attempts=0, note="not done, since files of its result are missing or changed")
+    return record.result.named(job)

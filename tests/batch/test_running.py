@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from otreg.batch import Event, Shard, run, summarise
-from otreg.batch.folder import locked
+from otreg.batch.folder import locked, write_record
+from otreg.batch.job import result_of
+from otreg.batch.slot import Slot
+from otreg.batch.worker import Task
 from otreg.io import read_shape
 from otreg.jobs import Outputs, register_files
 
@@ -105,6 +108,34 @@ def test_a_worker_that_is_killed_takes_only_its_job_along_and_the_job_is_tried_a
     assert [result.attempts for result in summary.results] == [2, 2, 1]
     assert "SIGKILL" in (summary.results[1].error or "")
     assert statuses(summarise(found))["s001"] == "failed"
+
+
+def test_a_process_that_is_lost_after_its_job_had_ended_takes_no_result_along(tmp_path) -> None:
+    found = planned(scans(tmp_path, 1), workers=1)
+    (job,) = found.jobs
+    job.folder.mkdir(parents=True)
+    (job.folder / "report.json").write_text("{}")
+    done = result_of(job, "done", converged=True)
+    write_record(job, done, request=job.request(), files=["report.json"])
+    slot = Slot(0, environment={}, memory=None, timeout=None, tell=lambda *_: None)
+    try:
+        assert slot._lost(Task(job, 1, False), 0.0, -signal.SIGKILL) == done
+        (job.folder / "job.json").unlink()
+        lost = slot._lost(Task(job, 1, False), 0.0, -signal.SIGSEGV)
+        assert lost.status == "failed" and "SIGSEGV" in (lost.error or "")
+    finally:
+        slot.stop()
+        slot.wait()
+
+
+def test_a_system_that_starts_no_more_processes_makes_jobs_fail_and_not_wait(tmp_path, monkeypatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("otreg.batch.slot.subprocess.Popen", refuse)
+    summary = run(planned(scans(tmp_path, 2)))
+    assert {result.status for result in summary.results} == {"failed"}
+    assert "could not be started: Resource temporarily unavailable" in (summary.results[0].error or "")
 
 
 def test_a_job_that_hangs_is_ended_after_its_time(tmp_path) -> None:
