@@ -50,8 +50,8 @@ class LandmarkReport:
 @final
 @dataclass(frozen=True)
 class Pose:
-    """Where landmarks put the source. error: about how far from its place a landmark lies (rms); None when there are
-    too few landmarks to tell."""
+    """Where landmarks put the source. error: about how far that is off at the points of the source (rms), judged by how
+    well they agree; None when there are too few of them to tell."""
 
     model: LinearModel
     error: float | None
@@ -102,10 +102,14 @@ class Springs:
         None when they leave a turn open (too few, or on a line) or contradict each other.
         """
         k, d = self.points.shape
-        for points, shape in ((self.points, source.points), (self.targets, target.points)):
+        # The source's radius over the extent of its landmarks across their longest axis, the lever of their errors.
+        lever = 0.0
+        for points, shape in ((self.targets, target.points), (self.points, source.points)):
+            radius, across = float(_spreads(shape).norm()), float(_spreads(points)[d - 2])
             # A turn is determined when all directions but one are.
-            if not float(_spreads(points)[d - 2]) > _SPREAD * float(_spreads(shape).norm()):
+            if not across > _SPREAD * radius:
                 return None
+            lever = radius / across
         model = start_model(name, source.points, source.weights)
         assert isinstance(model, LinearModel)
         model = model.fit(self.points, self.targets, torch.ones_like(self.points[:, 0]))
@@ -113,7 +117,10 @@ class Springs:
         if missed / k > _CONTRADICTION**2 * float(_spreads(self.targets).square().sum()):
             return None
         free = k * d - model.parameter_count
-        return Pose(model, math.sqrt(missed / free * d) if free > 0 else None)
+        if free <= 0:
+            return Pose(model, None)
+        # Least squares: the variance of one landmark, over their number, and more the farther away from their mean.
+        return Pose(model, math.sqrt(missed / free * d * (1 + lever**2) / k))
 
     def report(self, moved: torch.Tensor, *, blur: float) -> LandmarkReport:
         """The distances before, and with the landmarks at ``moved``."""

@@ -52,7 +52,7 @@ def test_landmarks_decide_how_a_sphere_is_turned(models):
     motion = linear(rotation(140, 3, seed=5), 0.7)
     known = ball(motion)
     found = solve(known, marks(known, motion, CORNERS), models=models, control_points=60)
-    assert error(found, known) < 0.2 * BLUR
+    assert error(found, known) < 0.4 * BLUR
     # Without them a search finds a pose that fits as well, and is wrong by as much as it happens to be.
     assert error(solve(known), known) > 5 * BLUR
 
@@ -177,6 +177,26 @@ def test_landmarks_that_contradict_each_other_are_no_start():
     assert springs.pose("rigid", known.source, known.target) is not None
     three = Springs.of((points[:3], partners[:3]), known.source, 0.1)
     assert three.pose("similarity", known.source, known.target) is not None
+
+
+def test_the_error_of_a_pose_grows_with_that_of_the_landmarks_and_where_they_lie_close_together():
+    known = pair("potato", linear(rotation(40, 3, seed=4), 0.1), n=500, m=500)
+    rng = np.random.default_rng(0)
+    truth, errors = torch.from_numpy(known.truth), {}
+    near = (known.source.points - known.source.points[0]).norm(dim=1).argsort()[:80]
+    for name, rows in {"all around": torch.arange(0, 500, 50), "on one side": near[::8]}.items():
+        for noise in (0.002, 0.01):
+            guessed, real = [], []
+            for _ in range(20):
+                astray = truth[rows] + noise * torch.from_numpy(rng.standard_normal((10, 3)))
+                springs = Springs.of((known.source.points[rows], astray), known.source, 0.1)
+                found = springs.pose("rigid", known.source, known.target)
+                guessed.append(found.error)
+                real.append(rms(found.model(known.source.points).numpy() - known.truth))
+            errors[name, noise] = np.median(guessed)
+            assert 0.4 < np.median(guessed) / np.median(real) < 2.5
+    assert errors["on one side", 0.01] > 1.5 * errors["all around", 0.01]
+    assert errors["all around", 0.01] == pytest.approx(5 * errors["all around", 0.002], rel=0.5)
 
 
 def test_an_init_that_is_asked_for_is_not_replaced_by_the_landmarks():
