@@ -269,7 +269,8 @@ class RegisterConfig(TransportConfig):
         title="search|centroid|none|FILE",
         description="Where the first model starts: 'search' tries all poses, 'centroid' lays mean on mean, 'none' "
         "takes the source as it lies, and a transform.json or 4x4 text of a linear map says it; 'auto' searches when "
-        "the first model is rigid or similarity, and takes the source as it lies when it is not.",
+        "the first model is rigid or similarity, and takes the source as it lies when it is not; but landmarks that "
+        "determine a pose are the start instead.",
     )
     optimizer: Literal["gauss-newton", "lbfgs", "adam"] = Field(
         default="gauss-newton", description="How a model follows the transport."

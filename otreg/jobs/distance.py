@@ -10,7 +10,7 @@ from typing import Any
 from otreg.config import DistanceConfig
 from otreg.jobs.device import computed_on
 from otreg.jobs.divergence import Divergence
-from otreg.jobs.pair import measure_pair, read_pair, thread_limit
+from otreg.jobs.pair import measure_pair, read_pair, thread_limit, unused_settings
 from otreg.jobs.provenance import input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
 from otreg.jobs.solver import solver
@@ -43,7 +43,7 @@ def distance_files(
         where = computed_on(pair.source_measure.points.device, transport.reduction)
     divergence = Divergence.of(transport, pair.frame)
     solved = perf_counter()
-    warnings = warnings_of(source_shape, target_shape)
+    warnings = warnings_of(source_shape, target_shape) + unused_settings(config)
     record = {
         "schema": "otreg.distance/1",
         "inputs": {"source": input_record(source, source_shape), "target": input_record(target, target_shape)},

@@ -22,7 +22,7 @@ from otreg.jobs.divergence import Divergence
 from otreg.jobs.grid import RegularGrid
 from otreg.jobs.map_outputs import MapOutputs
 from otreg.jobs.outputs import check_outputs
-from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
+from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit, unused_settings
 from otreg.jobs.plain import plain
 from otreg.jobs.provenance import input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
@@ -108,7 +108,7 @@ def map_files(
             {role: _with_fields(places[role], found, pair.frame, transport.p) for role, found in maps.items()}
         )
     finished = perf_counter()
-    warnings = warnings_of(*shapes.values())
+    warnings = warnings_of(*shapes.values()) + unused_settings(config)
     counts = {role: len(place.points) for role, place in places.items()}
     record = {
         "schema": "otreg.map/1",

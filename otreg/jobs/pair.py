@@ -73,6 +73,16 @@ def measure_pair(source: Shape, target: Shape, config: TransportConfig) -> Pair:
     return Pair(source, target, frame, source_measure, target_measure, on_device, turning=config.features == "normals")
 
 
+def unused_settings(config: TransportConfig) -> list[str]:
+    """A sentence about each setting that does nothing because another one is missing."""
+    if config.features == "none" and config.feature_length != "auto":
+        return [
+            f"feature_length is {config.feature_length}, but there are no features; choose them with --features, or "
+            "leave it out"
+        ]
+    return []
+
+
 def _features(
     source: Shape, target: Shape, config: TransportConfig, frame: Frame
 ) -> tuple[np.ndarray, np.ndarray] | None:

@@ -23,7 +23,7 @@ from otreg.jobs.device import computed_on, device_named
 from otreg.jobs.divergence import Divergence
 from otreg.jobs.landmarks import LandmarkDistances, read_landmarks
 from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
-from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit
+from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit, unused_settings
 from otreg.jobs.plain import plain
 from otreg.jobs.provenance import absolute_path, input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
@@ -87,7 +87,7 @@ def register_files(
     with thread_limit(config.threads):
         source_shape, target_shape = read_pair(source, target, reading)
         space = common_space(source_shape, target_shape)
-        warnings = warnings_of(source_shape, target_shape)
+        warnings = warnings_of(source_shape, target_shape) + unused_settings(config)
         if outputs.shape is None:
             # What the file holds decides, not its name, so the name of the moved shape is known only now.
             extension, warning = extension_for(source_shape, source)
@@ -99,6 +99,11 @@ def register_files(
         if landmarks is not None:
             marks = read_landmarks(landmarks, (source_shape, target_shape), space=space, reading=reading)
             warnings += marks.warnings
+        elif config.landmark_weight != RegisterConfig.model_fields["landmark_weight"].default:
+            warnings.append(
+                f"landmark_weight is {config.landmark_weight:g}, but there are no landmarks; give them with "
+                "--landmarks, or leave it out"
+            )
         read = perf_counter()
         pair = measure_pair(source_shape, target_shape, config)
         settings = registration_settings(config, diagonal=pair.frame.scale)

@@ -23,7 +23,7 @@ class RegistrationSettings:
     iterations: most steps per stage and blur. tolerance: rms move of a step below which a blur is done.
     stiffness, control_points: of a spline; stiffness is the rms residual that a bend is worth, over its height.
     init: where the first model starts. "search" tries all poses, "centroid" lays mean on mean, "none" takes the source
-    as it lies; "auto" searches when the first model is rigid or a similarity and nothing else is known.
+    as it lies; "auto" searches when the first model is rigid or a similarity, unless landmarks say where to start.
     landmark_weight: share of the source's mass that all landmarks together pull with.
     turning_features: the features of the measures are normals times a length, which turn with the model; else they stay
     as they are.

@@ -81,6 +81,15 @@ def test_what_cannot_be_used_is_one_line(otreg_here, tmp_path, command, flags, c
     assert answer.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("command", ["register", "distance", "map"])
+def test_a_feature_length_without_features_is_warned_of(otreg_here, tmp_path, command):
+    paths = cloud(tmp_path / "a.ply", 1), cloud(tmp_path / "b.ply", 2)
+    outputs = () if command == "distance" else ("-o", tmp_path / "out.ply")
+    answer = otreg_here(command, *paths, *outputs, "--feature-length", "3%", "--blur", "10%")
+    assert answer.returncode == 0, answer.stderr
+    assert "warning: feature_length is 3%, but there are no features; choose them with --features" in answer.stderr
+
+
 def test_features_at_other_points_are_refused(otreg_here, tmp_path):
     paths = cloud(tmp_path / "a.ply", 1), cloud(tmp_path / "b.ply", 2)
     answer = otreg_here("map", *paths, "-o", tmp_path / "m.vtu", "--grid", "5", "--features", "labels")

@@ -76,6 +76,14 @@ def test_wrong_use_is_one_line(otreg_here, ball, flags, code, words):
     assert answer.stderr.count("\n") == 1
 
 
+def test_a_weight_without_landmarks_is_warned_of(otreg_here, ball):
+    answer = otreg_here(
+        *COMMAND[:3], "--init", "none", "--blur", "5%", "--landmark-weight", "30%", "-o", "o.ply", cwd=ball
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "warning: landmark_weight is 0.3, but there are no landmarks; give them with --landmarks" in answer.stderr
+
+
 def test_a_name_without_partner_is_one_line(otreg_here, ball):
     (ball / "target.csv").write_text((ball / "target.csv").read_text().replace("crown", "crowm"))
     answer = otreg_here(*COMMAND, "-o", "out.ply", cwd=ball)
