@@ -152,7 +152,7 @@ def test_a_job_that_hangs_is_ended_after_its_time(tmp_path) -> None:
 def test_a_job_that_wants_too_much_memory_fails_alone_and_says_so(tmp_path) -> None:
     scans(tmp_path, 1)
     big = tmp_path / "big.npy"
-    np.save(big, np.random.default_rng(0).normal(size=(8_000_000, 3)))
+    np.save(big, np.arange(24e6).reshape(-1, 3))
     files = {"source": big, "target": tmp_path / "template.csv", "name": "big"}
     summary = run(planned(tmp_path, pairs=[files], output="{name}", workers=1, memory=600_000_000))
     assert [result.status for result in summary.results] == ["failed", "done"]
