@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -40,7 +41,7 @@ def command(*, folder: Path, target: Path | None, pages: bool, overwrite: bool, 
     else:
         if target is not None:
             raise click.UsageError("--target is for the folder of one result; FOLDER is none, it holds no report.json")
-        index = write_index(folder, pages=pages, overwrite=overwrite)
+        index = write_index(folder, pages=pages, overwrite=overwrite, on_result=_shown if sys.stderr.isatty() else None)
         files = {"index": str(index.index)}
         results, notes = index.results, index.notes
     print_warnings(notes)
@@ -48,3 +49,8 @@ def command(*, folder: Path, target: Path | None, pages: bool, overwrite: bool, 
         print_json({"schema": "otreg.report/1", "outputs": files, "results": results, "warnings": list(notes)})
     else:
         print_rows([*files.items(), *([("results", str(results))] if "index" in files else [])])
+
+
+def _shown(done: int, results: int) -> None:
+    """One line on a terminal that counts; a new line when all are done."""
+    click.echo(f"\r{done} of {results} results", err=True, nl=done == results)

@@ -23,6 +23,11 @@ from otreg.shapes import Shape
 
 REPORT = "report.json"
 SCHEMA = "otreg.register/"
+# What pages show, and what every registration writes.
+_NEEDED = (
+    *("inputs", "outputs", "settings", "resolved", "frame", "stages", "divergence", "quality"),
+    *("converged", "status", "warnings", "seconds", "versions", "platform"),
+)
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,9 @@ def read_record(folder: Path) -> dict[str, Any]:
             f"{path}: must be the report of a registration, with 'schema' {SCHEMA}1; got {kind!r}. "
             "Run otreg register again into this folder"
         )
+    missing = sorted(set(_NEEDED) - record.keys())
+    if missing:
+        raise FormatError(f"{path}: lacks '{missing[0]}', so it was edited; run otreg register again into this folder")
     return record
 
 
@@ -85,7 +93,7 @@ def read_result(folder: Path, *, target: Path | None = None) -> Result:
 
 
 def _inputs(record: Mapping[str, Any], folder: Path) -> Mapping[str, Mapping[str, Any]]:
-    inputs = record.get("inputs")
+    inputs = record["inputs"]
     for role in ("source", "target"):
         found = inputs.get(role) if isinstance(inputs, Mapping) else None
         if not (isinstance(found, Mapping) and {"path", "sha256", "format", "dimension"} <= found.keys()):

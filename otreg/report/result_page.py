@@ -128,16 +128,13 @@ def _sparse(start: Any, vectors: Any, result: Result) -> tuple[Any, Any]:
 
 
 def _view_text(result: Result, source: str, target: str) -> str:
-    quality = result.record.get("quality")
     text = f"The source {source} ({len(result.source.points):,} points) as it was and where it was moved to"
     text += "." if result.target is None else f", and the target {target} ({len(result.target.points):,} points)."
-    if quality is not None:
-        both = quality["distances"]["symmetric"]
-        text += (
-            f" The moved source and the target are {number_text(both['mean'], 3)} file units apart on average, and "
-            f"{number_text(both['maximum'], 3)} at most."
-        )
-    return text
+    both = result.record["quality"]["distances"]["symmetric"]
+    return (
+        f"{text} The moved source and the target are {number_text(both['mean'], 3)} file units apart on average, and "
+        f"{number_text(both['maximum'], 3)} at most."
+    )
 
 
 def _tables(record: Mapping[str, Any]) -> tuple[Table, ...]:
@@ -152,15 +149,13 @@ def _tables(record: Mapping[str, Any]) -> tuple[Table, ...]:
         ("distance of the mass", number_text(divergence["distance"]), "", "file units"),
         ("marginal error", number_text(divergence["marginal_error"], 2), "", "share of the mass"),
     ]
-    quality = record.get("quality")
-    tables = []
-    if quality is not None:
-        tables.append(_distance_table(quality["distances"]))
-        rows += _quality_rows(quality)
+    quality = record["quality"]
+    rows += _quality_rows(quality)
+    tables = [_distance_table(quality["distances"])]
     bend = record.get("bend")
     if bend is not None:
-        asked = f"{number_text(bend['asked_stiffness'])} was asked for"
-        rows.append(("stiffness of the spline", number_text(bend["stiffness"]), asked, ""))
+        why = "raised, as the shape would have folded" if bend.get("stiffened") else ""
+        rows.append(("stiffness of the spline", number_text(bend["stiffness"]), why, ""))
     landmarks = record.get("landmarks")
     if landmarks is not None:
         tables.append(_landmark_table(landmarks))

@@ -91,7 +91,14 @@ def test_folders_without_a_result_are_refused_in_one_line(folder, tmp_path):
     with pytest.raises(FormatError, match="got None"):
         write_report(folder)
     write_json(folder / "report.json", {"schema": "otreg.register/1"}, overwrite=True)
-    with pytest.raises(FormatError, match="says nothing of its source"):
+    with pytest.raises(FormatError, match="lacks 'converged', so it was edited"):
+        write_report(folder)
+
+
+def test_a_report_that_names_no_inputs_is_refused(folder):
+    record = read_json(folder / "report.json")
+    write_json(folder / "report.json", {**record, "inputs": {"source": record["inputs"]["source"]}}, overwrite=True)
+    with pytest.raises(FormatError, match="says nothing of its target"):
         write_report(folder)
 
 
