@@ -142,10 +142,17 @@ def picture_of_reach() -> None:
 
 
 def picture_of_stiffness() -> None:
-    noise = 0.012 * np.random.default_rng(0).standard_normal((430, 2))
-    source, target = curve(paw()), curve(bent(paw(430)) + noise)
-    figure, axes = sheet(3)
-    for panel, stiffness in zip(axes, (0.0005, 0.005, 0.3), strict=True):
+    t = 2 * np.pi * np.arange(430) / 430
+
+    def bean(ripple: float) -> Array:
+        radius = 1 + 0.25 * np.cos(t) + 0.15 * np.cos(3 * t + 0.4) + ripple * np.sin(23 * t)
+        return radius[:, None] * np.stack([1.3 * np.cos(t), 0.7 * np.sin(t)], axis=1)
+
+    rippled = bean(0.03)
+    rippled[:, 1] += 0.35 * rippled[:, 0] ** 2
+    source, target = curve(bean(0.0)), curve(rippled)
+    figure, axes = sheet(4, height=2.9)
+    for panel, stiffness in zip(axes, (0.0003, RegistrationSettings().stiffness, 0.1, 1.0), strict=True):
         moved = found(source, target, models=("affine", "spline"), stiffness=stiffness)
         draw(panel, source.with_points(moved), target, f"--stiffness {stiffness:g}")
     save(figure, "stiffness")
