@@ -17,16 +17,18 @@ class BendReport:
 
     smallest_jacobian: least determinant of its Jacobian, over that of its affine part: 1 where nothing bends, at most 0
     where it folds (None where the affine part is flat); folded_points: where it is at most 0; stiffness: of the last
-    step, and asked_stiffness: that of the settings, which is less where the shape would have folded.
+    step; asked_stiffness: the least, from the settings; stiffened: whether it was raised because the shape would have
+    folded.
     """
 
     smallest_jacobian: float | None
     folded_points: int
     stiffness: float
     asked_stiffness: float
+    stiffened: bool = False
 
     @staticmethod
-    def of(model: Model, source: Measure, *, asked: float) -> BendReport | None:
+    def of(model: Model, source: Measure, *, asked: float, stiffened: bool = False) -> BendReport | None:
         """The report on a spline; None for models without bend."""
         if not isinstance(model, BendingModel):
             return None
@@ -37,6 +39,7 @@ class BendReport:
             folded_points=int((changes <= 0).sum()),
             stiffness=model.stiffness,
             asked_stiffness=asked,
+            stiffened=stiffened,
         )
 
     @property
@@ -48,9 +51,10 @@ class BendReport:
                 f"the spline folds at {self.folded_points} points of the source, where it has no inverse; use more "
                 "--stiffness or a larger --blur"
             )
-        if self.stiffness > self.asked_stiffness:
+        if self.stiffened:
             found.append(
-                f"with stiffness {self.asked_stiffness:g} the shape would have folded, so it was raised to "
-                f"{self.stiffness:.2g}; parts that lie close together and move apart, or wrong matches, do that"
+                f"with less stiffness the shape would have folded, so it was raised to {self.stiffness:.2g} "
+                f"(at least {self.asked_stiffness:g} was asked for); parts that lie close together and move apart, or "
+                "wrong matches, do that"
             )
         return tuple(found)

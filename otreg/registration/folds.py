@@ -26,10 +26,11 @@ _CHECKED = 1000
 
 
 class FoldGuard:
-    """Watches the steps of one model on one level."""
+    """Watches the steps of one model on one level. stiffened: whether it had to make one of them stiffer."""
 
     def __init__(self, level: Level) -> None:
         self._level = level
+        self.stiffened = False
         self._points = level.points[:: math.ceil(len(level.points) / _CHECKED)]
 
     def folds(self, model: Model) -> bool:
@@ -50,14 +51,15 @@ class FoldGuard:
         for _ in range(_STIFFENINGS):
             if not (isinstance(plain, BendingModel) and self.folds(plain)):
                 break
-            state = self.stiffened(state)
+            state = self.with_more_stiffness(state)
             plain = rows.fit(state.model, rows.wanted)
         return plain, state
 
-    def stiffened(self, state: Evaluation) -> Evaluation:
+    def with_more_stiffness(self, state: Evaluation) -> Evaluation:
         """The same map with more stiffness; its loss is infinite if it folds, so that any step is better."""
         model = state.model
         assert isinstance(model, BendingModel)
+        self.stiffened = True
         stiffer = model.with_stiffness(_STIFFER * model.stiffness)
         mass = float((self._level.weights * state.transport.matched_mass).sum())
         dearer = mass * float(stiffer.penalty() - model.penalty())

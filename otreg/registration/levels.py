@@ -98,12 +98,14 @@ class Level:
         *,
         springs: Springs | None = None,
         turning: bool = False,
+        spacing: float = 0.0,
     ) -> None:
         """model: the map so far; the source is quantised where it puts it. springs: landmarks, if there are any.
-        turning: whether the source's features are normals, which turn with the model."""
+        turning: whether the source's features are normals, which turn with the model. spacing: between neighbouring
+        points of the shapes: what is finer is due to the sampling."""
         self.blur, self.reach = target.blur, target.reach
         self.target, self._sinkhorn = target.prepared, target.sinkhorn
-        self.all_points = source.points
+        self.all_points, self.spacing = source.points, spacing
         self._turning = turning
         self._cells = _quantise(source, model, _CELL * target.blur, turning=turning)
         self.points, self.weights = self._cells.points, self._cells.weights

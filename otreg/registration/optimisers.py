@@ -19,9 +19,12 @@ from otreg.registration.folds import FoldGuard
 from otreg.registration.levels import Evaluation, Level, Rows
 from otreg.registration.mixing import Mixing, moved_by, part_way
 from otreg.registration.settings import RegistrationSettings
+from otreg.registration.softening import softened
 
 # A step that does not descend is halved this often before the blur is called done.
 _HALVINGS = 4
+# A spline may get softer when a step moves the shape by less than this share of the blur.
+_SETTLED = 0.1
 # Share of the source's mass with a partner below which the transport says nothing about where to go.
 LEAST_MATCHED = 1e-6
 # First-order optimisers walk this share of the blur per step in the scale of the parameters.
@@ -42,11 +45,15 @@ class Ending(Enum):
 
 @dataclass(frozen=True)
 class Progress:
-    """State after one step at a blur, and why it was the last one (None if it was not)."""
+    """State after one step at a blur, and why it was the last one (None if it was not).
+
+    stiffened: whether a spline got stiffer at this blur, because it would have folded.
+    """
 
     evaluation: Evaluation
     move: float
     ending: Ending | None
+    stiffened: bool = False
 
 
 Optimiser = Callable[[Level, Evaluation, RegistrationSettings, float], Iterator[Progress]]
@@ -83,12 +90,17 @@ def gauss_newton(
             if move <= tolerance:
                 ending = Ending.CONVERGED
         last = iteration == settings.iterations - 1
+        settled = ending is not None or move <= max(tolerance, _SETTLED * level.blur)
+        softer = softened(level, state, settings) if settled and not last and not guard.stiffened else None
+        if softer is not None:
+            state, ending = softer, None
+            mixing.reset()
         if ending is not None and not last and level.blur <= settings.blur and guard.folds_anywhere(state.model):
-            state, ending = guard.stiffened(state), None
+            state, ending = guard.with_more_stiffness(state), None
             mixing.reset()
         if ending is None and last:
             ending = Ending.OUT_OF_STEPS
-        yield Progress(state, move, ending)
+        yield Progress(state, move, ending, guard.stiffened)
         if ending:
             return
 

@@ -22,6 +22,7 @@ from otreg.registration.overlap import overlap_steps
 from otreg.registration.result import Registration, SearchReport, Stage, Step
 from otreg.registration.search import search
 from otreg.registration.settings import POSES, RegistrationSettings
+from otreg.registration.softening import STIFFEST, least_stiffness, spacing
 from otreg.registration.turning import moved_features
 from otreg.transport import Sinkhorn
 from otreg.transport.annealing import blur_schedule
@@ -112,7 +113,7 @@ def register(
         overlap=float((moved.weights * transport.source_map.overlap.clamp(max=1)).sum() / moved.mass),
         search=found,
         landmarks=None if springs is None else springs.report(model(springs.points), blur=settings.blur),
-        bend=BendReport.of(model, source, asked=settings.stiffness),
+        bend=BendReport.of(model, source, asked=settings.stiffness, stiffened=run.stiffened),
     )
 
 
@@ -133,6 +134,10 @@ class _Run:
         self._blurs = blur_schedule(max(_COARSEST_BLUR, settings.blur), settings.blur, _BLUR_RATIO)
         self._work = sum(self._effort(blur) for name in settings.models for blur in self._blurs_of(name))
         self._done = 0.0
+        # Whether a spline had to get stiffer at the last blur, so as not to fold.
+        self.stiffened = False
+        # Between neighbouring points of the shape that has fewer of them.
+        self._spacing = 0.0
         self._targets: dict[tuple[float, float | None, float], TargetLevel] = {}
         # Mass of the target per surface over that of the source, where the search says that they differ.
         self._density = 1.0
@@ -186,11 +191,14 @@ class _Run:
             blurs = self._blurs_from(coarsest)
             # What the search did instead of the coarser blurs.
             self._done += sum(map(self._effort, self._blurs)) - sum(map(self._effort, blurs))
+        if isinstance(model, BendingModel):
+            with torch.no_grad():
+                self._spacing = max(spacing(self._target.points), spacing(model(self._source.points)))
+        # Stiffness of a spline over its least. Only Gauss-Newton steps make it softer.
+        excess = STIFFEST if settings.optimizer == "gauss-newton" else 1.0
         for blur in blurs:
             if isinstance(model, BendingModel):
-                # A coarse blur says little about bends: what it asks for must be worth more. It also lets go of what
-                # stiffness the blur before had to add.
-                model = model.with_stiffness(settings.stiffness * (blur / settings.blur))
+                model = model.with_stiffness(excess * least_stiffness(settings, blur))
             level, state = self._enter(model, blur, state, first=first and state is None and coarsest is None)
             tolerance = settings.tolerance
             if blur != self._blurs[-1]:
@@ -206,6 +214,9 @@ class _Run:
                     self._on_step(steps[-1])
                 ending = progress.ending or ending
             model = state.model
+            if isinstance(model, BendingModel):
+                excess = min(excess, model.stiffness / least_stiffness(settings, blur))
+                self.stiffened = progress.stiffened
             self._done += self._effort(blur)
         converged = ending in (Ending.CONVERGED, Ending.NO_DESCENT)
         return model, Stage(model.name, tuple(blurs), tuple(steps), converged, ending.value)
@@ -268,6 +279,7 @@ class _Run:
             model,
             springs=self._springs,
             turning=self._settings.turning_features,
+            spacing=self._spacing,
         )
 
     def _apart(self, level: Level, state: Evaluation) -> bool:

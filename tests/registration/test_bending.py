@@ -11,6 +11,7 @@ from otreg.models import Affine, Similarity, Spline
 from otreg.models.folding import volume_changes
 from otreg.registration import RegistrationSettings, folds, register
 from otreg.registration.bend import BendReport
+from otreg.registration.softening import STIFFEST
 
 from .shapes import bend, linear, pair, paired, rms, rotation, sample
 
@@ -99,7 +100,7 @@ FREE = {"models": ("spline",), "stiffness": 1e-6, "blur": 0.01}
 def test_a_spline_that_would_fold_is_made_stiffer_and_says_so(monkeypatch):
     found, _ = fitted(noisy(), "spline", **FREE)
     assert found.bend.smallest_jacobian > 0 and found.bend.folded_points == 0
-    assert found.bend.stiffness > found.bend.asked_stiffness == FREE["stiffness"]
+    assert found.bend.stiffened and found.bend.stiffness > found.bend.asked_stiffness == FREE["stiffness"]
     [warning] = found.bend.warnings
     assert "would have folded, so it was raised to" in warning and "\n" not in warning
     monkeypatch.setattr(folds, "LEAST_VOLUME", -np.inf)
@@ -107,6 +108,16 @@ def test_a_spline_that_would_fold_is_made_stiffer_and_says_so(monkeypatch):
     assert unguarded.bend.folded_points > 0, "nothing folds without the guard either: the test says nothing"
     assert any("the spline folds at" in warning for warning in unguarded.bend.warnings)
     assert unguarded.transport.value < found.transport.value
+
+
+def test_a_spline_stays_stiff_where_the_shapes_are_near_and_softens_where_they_are_not():
+    near, far = pair("potato", linear(np.eye(3)), n=2000, m=1800, seed=3), pair("pear", squeezed, n=600, m=500, seed=3)
+    settings = {"stiffness": 0.005, "models": ("spline",)}
+    (stiff, error), (soft, _) = fitted(near, "spline", **settings), fitted(far, "spline", **settings)
+    assert stiff.bend.stiffness == pytest.approx(STIFFEST * 0.005) and not stiff.bend.stiffened
+    assert soft.bend.stiffness < stiff.bend.stiffness / 2
+    # Another sampling of the same surface is no reason to bend.
+    assert error < 0.2 * BLUR
 
 
 @SPLINES
