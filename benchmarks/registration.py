@@ -104,7 +104,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("--poses", type=int, help="random poses of rigid pairs  [default: 2, with --quick 1]")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of the real pairs")
     parser.add_argument("--output", type=Path, help="result file  [default: benchmarks/results/registration.json]")
-    parser.add_argument("--limit", type=float, default=30, help="seconds that one solve may take")
+    parser.add_argument("--limit", type=float, default=20, help="seconds that one solve may take")
     parser.add_argument("--budget", type=float, default=1380, help="seconds after which no case is begun")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of every tool")
     options = parser.parse_args()
@@ -243,7 +243,7 @@ def summary(row: dict[str, Any]) -> str:
 def peer_versions() -> dict[str, str]:
     """Version of each package of the tools that is installed."""
     found = {}
-    for package in dict.fromkeys(package for tool in TOOLS.values() for package in tool.packages):
+    for package in dict.fromkeys(package for tool in TOOLS.values() for package in tool.packages if package != "otreg"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -52,8 +52,9 @@ def draw_registrations(result: dict[str, Any], path: Path) -> bool:
         draw_panel(axes[1][column], bent, "error over that of the best affine map", bar=1.0)
         axes[0][column].set_title("pairs as given" if given else "from random poses", color=INK)
         axes[1][column].set_xlabel("seconds")
-        for row in range(2):
-            axes[row][column].legend(frameon=False, fontsize=8)
+        for row, drawn in enumerate((poses, bent)):
+            if drawn:
+                axes[row][column].legend(frameon=False, fontsize=8)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110, facecolor=PAPER)

@@ -24,6 +24,8 @@ from peers.cases import Array
 
 # Points per side of what stores or visits all pairs of points; drawn with a fixed seed.
 SAMPLE = 1000
+# The same of what visits the nearest ones of each point only, but in every one of a hundred rounds.
+SPARSE_SAMPLE = 5000
 # Voxels of what matches features, and of what refines: shares of the diagonal.
 COARSE_VOXEL, FINE_VOXEL = 0.015, 0.005
 
@@ -290,13 +292,14 @@ class BiocpdRigid(Tool):
     packages: ClassVar = ("biocpd",)
     modules: ClassVar = ("biocpd",)
     dimensions: ClassVar = (2, 3)
-    settings: ClassVar = "all points, 10 neighbours, no scale, at most 150 rounds"
+    settings: ClassVar = f"{SPARSE_SAMPLE:,} points of each side, 10 neighbours, no scale, at most 150 rounds"
 
     def solve(self) -> Array:
         from biocpd import RigidRegistration
 
         (x, y), back = normalised(self.x, self.y)
-        found = RigidRegistration(X=y, Y=x, scale=False, max_iterations=150, use_kdtree=True, k=10)
+        few = sample(x, 0, SPARSE_SAMPLE), sample(y, 1, SPARSE_SAMPLE)
+        found = RigidRegistration(X=few[1], Y=few[0], scale=False, max_iterations=150, use_kdtree=True, k=10)
         found.register()
         return back(found.transform_point_cloud(x))
 
@@ -368,11 +371,11 @@ def moved_by(pose: Array, points: Array) -> Array:
     return points @ pose[:3, :3].T + pose[:3, 3]
 
 
-def sample(points: Array, seed: int) -> Array:
-    """At most SAMPLE of the points, drawn at random."""
-    if len(points) <= SAMPLE:
+def sample(points: Array, seed: int, count: int = SAMPLE) -> Array:
+    """At most ``count`` of the points, drawn at random."""
+    if len(points) <= count:
         return points
-    return points[np.random.default_rng(seed).choice(len(points), SAMPLE, replace=False)]
+    return points[np.random.default_rng(seed).choice(len(points), count, replace=False)]
 
 
 def normalised(x: Array, y: Array) -> tuple[tuple[Array, Array], Any]:
