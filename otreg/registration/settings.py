@@ -21,7 +21,8 @@ class RegistrationSettings:
     models: one stage each, from few to many degrees of freedom. blur: the finest scale that is compared.
     reach: farthest distance at which mass is matched at the finest blur (larger at coarser ones); None matches all.
     iterations: most steps per stage and blur. tolerance: rms move of a step below which a blur is done.
-    stiffness, control_points: of a spline; stiffness is the rms residual that a bend is worth, over its height.
+    stiffness, control_points: of a spline; stiffness, the rms residual that a bend is worth, over its
+    height, is the least that it may get.
     init: where the first model starts. "search" tries all poses, "centroid" lays mean on mean, "none" takes the source
     as it lies; "auto" searches when the first model is rigid or a similarity, unless landmarks say where to start.
     landmark_weight: share of the source's mass that all landmarks together pull with.
