@@ -55,10 +55,10 @@ def write_index(
     overwrite: bool = False,
     on_result: Callable[[int, int], None] | None = None,
 ) -> WrittenIndex:
-    """Writes index.html over all results below ``folder``, and a preview.png into those that have none.
+    """Writes index.html over all results below ``folder``, and preview.png where it is missing or older than a result.
 
-    pages: also write report.html into those that have none; a page takes several megabytes. overwrite: write previews
-    and pages anew, and replace the index. on_result: called with how many results are done, and how many there are.
+    pages: the same for report.html, which takes several megabytes each. overwrite: replace an index that is there.
+    on_result: called with how many results are done, and how many there are.
     A result that cannot be shown is listed with the reason. Raises OutputFileError before any work, InputFileError or
     InputError when there are no results.
     """
@@ -74,7 +74,7 @@ def write_index(
         name = one.relative_to(folder).as_posix()
         try:
             record = read_record(one)
-            notes += [f"{name}: {note}" for note in _complete(one, pages=pages, overwrite=overwrite)]
+            notes += [f"{name}: {note}" for note in _complete(one, pages=pages)]
             rows.append(_row(name, one, record))
         except OtregError as error:
             notes.append(f"{name}: {error}")
@@ -96,9 +96,9 @@ def write_index(
     return WrittenIndex(index, len(rows), tuple(notes))
 
 
-def _complete(folder: Path, *, pages: bool, overwrite: bool) -> Sequence[str]:
+def _complete(folder: Path, *, pages: bool) -> Sequence[str]:
     """Writes what the index shows of a result and what is not there yet; returns what could not be shown."""
-    missing = [name for name in (PREVIEW, *((PAGE,) if pages else ())) if overwrite or _stale(folder, name)]
+    missing = [name for name in (PREVIEW, *((PAGE,) if pages else ())) if _stale(folder, name)]
     if not missing:
         return ()
     result: Result = read_result(folder)

@@ -23,6 +23,7 @@ from otreg.report.words import number_text, percent_text
 PAGE, PREVIEW = "report.html", "preview.png"
 # Vertices of each shape on a page: a page of three shapes is then well below 10 MB, half of which is plotly.
 MOST = 30_000
+# Arrows of each kind, evenly spread: more would hide the shape.
 _ARROWS = 400
 
 
@@ -82,27 +83,20 @@ def result_page(result: Result) -> Page:
 def _scene(result: Result, drawing: Drawing) -> dict[str, Any]:
     source, moved = result.source, result.moved
     chosen = drawing.chosen
-    displacement = moved.point_data["registration_displacement"][chosen]
+    way, brenier = (moved.point_data.get(f"{name}_displacement") for name in ("registration", "brenier"))
+    assert way is not None  # read_result has looked
+    length, volume = np.linalg.norm(way[chosen], axis=1), determinants(result.point_map, source.points[chosen])
     fields = [
-        SceneField("moved", "displacement", "way from the source", "file units", np.linalg.norm(displacement, axis=1)),
-        SceneField(
-            "moved",
-            "jacobian",
-            "Jacobian determinant",
-            "",
-            determinants(result.point_map, source.points[chosen]),
-            centre=1.0,
-        ),
+        SceneField("moved", "displacement", "way from the source", "file units", length),
+        SceneField("moved", "jacobian", "Jacobian determinant", "", volume, centre=1.0),
     ]
     matched = moved.point_data.get("matched_mass")
     if matched is not None:
         fields.append(SceneField("moved", "matched", "matched mass", "share of a point's mass", matched[chosen]))
-    arrows = [
-        SceneArrows("way", "source to moved source", *_sparse(source.points, moved.points - source.points, result))
-    ]
-    brenier = moved.point_data.get("brenier_displacement")
+    some = drawing_of(moved, most=_ARROWS).chosen
+    arrows = [SceneArrows("way", "source to moved source", source.points[some], way[some])]
     if brenier is not None:
-        arrows.append(SceneArrows("brenier", "Brenier map", *_sparse(moved.points, brenier, result)))
+        arrows.append(SceneArrows("brenier", "Brenier map", moved.points[some], brenier[some]))
     shapes = [
         SceneShape("source", "source", drawing, source.points, SOURCE, visible=result.target is None),
         SceneShape("moved", "moved source", drawing, moved.points, MOVED),
@@ -119,12 +113,6 @@ def _scene(result: Result, drawing: Drawing) -> dict[str, Any]:
     ]
     shapes.append(SceneShape("target", "target", goal, result.target.points, TARGET, opacity=0.35))
     return scene(shapes, fields=fields, arrows=arrows, coloured_by="residual")
-
-
-def _sparse(start: Any, vectors: Any, result: Result) -> tuple[Any, Any]:
-    """Where arrows begin and how far they go: at some hundred points, evenly spread over the moved source."""
-    chosen = drawing_of(result.moved, most=_ARROWS).chosen
-    return start[chosen], vectors[chosen]
 
 
 def _view_text(result: Result, source: str, target: str) -> str:
