@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -67,3 +68,9 @@ def test_shapes_out_of_reach_are_no_success_without_a_word(models):
     [sentence] = found.warnings
     assert sentence.startswith("only 0.0% of the source has a partner")
     assert names_a_flag(sentence)
+
+
+@pytest.mark.parametrize("ending", list(Ending))
+def test_the_page_about_choices_lists_every_ending(ending):
+    page = (Path(__file__).parents[2] / "docs" / "how-to-choose.md").read_text(encoding="utf-8")
+    assert f"`{ending.value.split(';')[0]}`" in page
