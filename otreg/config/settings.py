@@ -288,8 +288,7 @@ class RegisterConfig(TransportConfig):
         gt=0,
         title="NUMBER",
         description="Of a spline, the ratio of two lengths: bending by a bump of some height must lower the rms "
-        "distance by more than this share of the height. Larger bends less; where the shapes are near, it bends with up "
-        "to eight times as much.",
+        "distance by more than this share of the height. Larger bends less; near shapes get up to eight times as much.",
     )
     control_points: int = Field(default=500, ge=1, title="COUNT", description="Control points of a spline, at most.")
 
