@@ -151,7 +151,7 @@ def test_what_cannot_be_piped_is_one_line_and_nothing_on_stdout(
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(pair, tmp_path):
-    answer = shell(f"otreg register source.ply target.ply -o - --to ply -q {' '.join(FAST)} | true", tmp_path)
+    answer = shell("otreg convert source.ply - --to npz | true", tmp_path)
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
