@@ -177,15 +177,20 @@ def _curve_normals(shape: Shape, points: Floats) -> Floats:
 
 
 def _places_along(graph: coo_array, curve: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """(n,) place of each point along its curve, from one end if there is one."""
+    """(n,) places of the points, such that those along a curve follow each other, from one end if there is one."""
+    n = len(curve)
     ends = np.asarray((graph + graph.T).astype(bool).sum(1)).reshape(-1) < 2
-    place = np.zeros(len(curve), dtype=np.int64)
-    # The first point of each curve, ends before others.
+    # One walk through all curves, from a point beside them that leads to one point of each: an end before others.
     order = np.lexsort((~ends, curve))
-    for first in order[np.unique(curve[order], return_index=True)[1]]:
-        along = depth_first_order(graph, first, directed=False, return_predecessors=False)
-        place[along] = np.arange(len(along))
-    return place
+    firsts = order[np.unique(curve[order], return_index=True)[1]]
+    whole = graph.tocoo()
+    rows = np.concatenate([whole.row, np.full(len(firsts), n)])
+    columns = np.concatenate([whole.col, firsts])
+    rooted = coo_array((np.ones(len(rows)), (rows, columns)), shape=(n + 1, n + 1)).tocsr()
+    walk = depth_first_order(rooted, n, directed=False, return_predecessors=False)
+    place = np.empty(n + 1, dtype=np.int64)
+    place[walk] = np.arange(n + 1)
+    return place[:n]
 
 
 def _unit(vectors: Floats) -> Floats:

@@ -9,8 +9,8 @@ from otreg.registration.bend import BendReport
 from otreg.registration.landmarks import LandmarkReport
 from otreg.transport import Transport
 
-# With less of the source matched than that, an answer is hardly the one that was meant.
-_LITTLE = 0.1
+# With less of the source matched in the end than that, an answer is hardly the one that was meant.
+_HARDLY_ANY = 0.1
 
 
 # Where a pose lays less of the surface than this on the other shape, it may be there by chance: on real and made pairs
@@ -114,7 +114,7 @@ class Registration:
     def warnings(self) -> tuple[str, ...]:
         """A sentence each about what the status does not say, with what to do."""
         found = [*(self.search.warnings if self.search else ()), *(self.bend.warnings if self.bend else ())]
-        if self.overlap < _LITTLE:
+        if self.overlap < _HARDLY_ANY:
             found.append(
                 f"only {self.overlap:.1%} of the source has a partner on the target in the end; if more should, use a "
                 "larger --reach, or begin nearer with --landmarks or --init"

@@ -92,6 +92,16 @@ def test_every_closed_curve_shows_its_own_outside():
     assert np.abs(normals - np.concatenate([one.points, other.points])).max() < 1e-9
 
 
+def test_many_short_curves_take_no_time():
+    # 40,000 rings of five points: a walk per ring over all points would take hours.
+    five, count = ring(5), 40_000
+    shift = np.repeat(np.arange(count) * 3.0, 5)[:, None] * [1.0, 0.0]
+    points = np.tile(five.points, (count, 1)) + shift
+    lines = (five.cells[0].indices[None] + 5 * np.arange(count)[:, None, None]).reshape(-1, 2)
+    normals = unit(normals_of(Shape(points, (CellBlock("line", lines),))))
+    assert np.abs(normals - np.tile(five.points, (count, 1))).max() < 1e-6
+
+
 def test_open_curves_of_the_plane_show_their_right():
     shape = ring(closed=False)
     assert np.abs(unit(normals_of(shape))[1:-1] - shape.points[1:-1]).max() < 1e-9
