@@ -56,10 +56,11 @@ def command(
     import os
 
     from otreg import batch
-    from otreg.config import load_batch
+    from otreg.config import RegisterConfig, environment_layer, load_batch
     from otreg.errors import NotConvergedError
     from otreg_cli.batch_output import print_plan, print_problems, print_submission, print_summary
     from otreg_cli.batch_progress import batch_progress
+    from otreg_cli.output import print_warnings
 
     part = None if shard is None else batch.Shard.parse(shard)
     queued = executor == "slurm"
@@ -68,6 +69,8 @@ def command(
     if queued and strict:
         raise click.UsageError("--strict needs results; give it with --summary-only when the Slurm jobs have ended.")
     settings = load_batch(config, environment=os.environ)
+    if not quiet:
+        print_warnings(environment_layer(RegisterConfig, os.environ).warnings)
     plan = batch.plan(settings)
     if part is not None:
         plan = plan.part(part)

@@ -1,6 +1,6 @@
 """Many registrations: a plan of jobs, worker processes that crash alone, and what became of every job.
 
-    plan = otreg.batch.plan(otreg.BatchConfig(all="scans/*.ply", to="template.ply"))
+    plan = otreg.batch.plan(otreg.config.BatchConfig(all="scans/*.ply", to="template.ply"))
     summary = otreg.batch.run(plan, on_event=print)
 
 The names below are imported when they are first used: a plan needs no torch.
