@@ -107,7 +107,7 @@ def test_one_side_of_a_thin_plate_finds_the_side_that_its_normals_show(models, u
     half = len(source) // 2
     rows = slice(0, half) if upper else slice(half, None)
     side = Measure(source.points[rows], source.weights[rows], source.features[rows])
-    settings = {"models": models, "control_points": 30}
+    settings = {"models": models, "control_points": 30, "stiffness": 0.02}
     with_normals, without = solve(side, target, **settings), solve(bare(side), bare(target), **settings)
     assert off(with_normals, side, truth[rows]) < 0.2 * BLUR
     assert off(without, side, truth[rows]) > 0.5 * BLUR
@@ -149,7 +149,13 @@ def test_a_border_that_only_labels_show_is_moved():
         return Measure(torch.from_numpy(frame.to_frame(points)), weights, torch.from_numpy(parts))
 
     source, target = measure(bar, 0.5), measure(there, 0.6)
-    settings = {"models": ("spline",), "control_points": 60, "reach": 0.1, "turning_features": False}
+    settings = {
+        "models": ("spline",),
+        "control_points": 60,
+        "stiffness": 0.005,
+        "reach": 0.1,
+        "turning_features": False,
+    }
     near = np.abs(bar[:, 0] - 0.5) < 0.03
     border = {}
     for name, pair in {"labels": (source, target), "none": (bare(source), bare(target))}.items():
@@ -167,7 +173,7 @@ def test_turning_both_shapes_with_their_normals_turns_the_answer(models):
     def moved(measure):
         return Measure(measure.points @ around.T, measure.weights, measure.features @ around.T)
 
-    settings = {"models": models, "control_points": 50}
+    settings = {"models": models, "control_points": 50, "stiffness": 0.02}
     plain, rotated = solve(source, target, **settings), solve(moved(source), moved(target), **settings)
     difference = rotated.model(source.points @ around.T) - plain.model(source.points) @ around.T
     # The grid of cells turns as well: a tenth of the blur is what another one changes.
