@@ -29,6 +29,8 @@ _KERNEL_ENTRIES = 1_000_000
 # Smallest exponent, so that float32 needs no denormal numbers, which are slow; and smallest sum, so that the product of
 # a row's and a column's scaling stays finite. What is that far away has no partner anyway.
 _SMALLEST_EXPONENT, _SMALLEST_SUM = -60.0, 1e-18
+# Edge of cells over the extent of a shape, at least.
+_LEAST_EDGE = 1e-3
 # Power of the overlap in the weight of a pair of points: one that keeps half of its mass counts a sixteenth.
 OVERLAP_POWER = 4
 
@@ -99,7 +101,9 @@ def cells(measure: Measure, edge: float) -> Measure:
 def _spacing(points: torch.Tensor) -> float:
     """How far points are apart: the median distance of the third nearest, as of neighbours in a grid on a surface."""
     distance, _ = cKDTree(points.cpu().numpy()).query(points.cpu().numpy(), min(len(points), 4))
-    return float(np.median(distance[:, -1])) if distance.ndim > 1 else 0.0
+    extent = float((points.max(0).values - points.min(0).values).norm())
+    # Where most points are there several times, they are apart by nothing: cells need an edge all the same.
+    return max(float(np.median(distance.reshape(len(points), -1)[:, -1])), _LEAST_EDGE * extent) or _LEAST_EDGE
 
 
 class CoarseProblem:

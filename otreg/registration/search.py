@@ -119,8 +119,9 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
         parts = _with_parts(normal, poses, given)
         poses, given, density = parts.poses, parts.given, parts.density
         tried += parts.tried
-        shared = float(parts.shared[0])
-        scores = reach**2 * (1 / parts.shared.clamp(1e-6, 1) - 1)
+        # Both sides share as much as the smaller one has, but their cells do not count exactly alike.
+        part = parts.shared.clamp(1e-6, 1)
+        shared, scores = float(part[0]), reach**2 * (1 / part - 1)
     order = scores.argsort(stable=True)
     return Found(
         models=tuple(normal.model(start, poses, int(index)) for index in order),

@@ -109,6 +109,27 @@ def test_a_similarity_keeps_the_size_of_a_shape_with_a_missing_part(scale):
     assert error < CLOSE
 
 
+def leaf_part(first, last):
+    """Part of a closed curve of the plane."""
+    t = np.linspace(0, 2 * np.pi, 1200, endpoint=False)[first:last]
+    radius = 1 + 0.25 * np.cos(t) + 0.2 * np.cos(3 * t + 0.4) + 0.1 * np.sin(2 * t)
+    return radius[:, None] * np.stack([np.cos(t), 0.7 * np.sin(t)], axis=1)
+
+
+def test_parts_of_a_curve_in_the_plane_are_laid_on_each_other():
+    points, there = leaf_part(0, 800), leaf_part(200, 1200)
+    known = paired(points @ rotation(115, 2).T + 3.0, even(points), there, even(there), truth=points)
+    assert error_of(known)[1] < CLOSE
+
+
+def test_points_that_are_there_many_times_do_not_stop_a_search():
+    points = np.repeat(np.random.default_rng(0).standard_normal((10, 3)), 50, axis=0)
+    known = known_pair(points, np.concatenate([points, points + 20]), linear(rotation(30, 3), 1.0))
+    registration, error = error_of(known)
+    assert np.isfinite(error)
+    assert registration.search is not None and registration.search.shared <= 1
+
+
 def found_in(known):
     start = start_model("rigid", known.source.points, known.source.weights)
     assert isinstance(start, LinearModel)

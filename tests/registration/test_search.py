@@ -1,5 +1,7 @@
 """Any orientation and place of the source is found, the same way every time, and symmetric shapes are reported."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from otreg.registration import RegistrationSettings, register
 from otreg.registration.alignment import shape_metric, small_motion
 from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells
 from otreg.registration.cover import angles, cover, principal_rotations
+from otreg.registration.result import SearchReport
 from otreg.registration.search import search
 from otreg.transport import Sinkhorn
 
@@ -202,3 +205,21 @@ def test_the_best_of_the_poses_found_is_first_and_the_given_one_is_never_lost():
     assert list(found.scores) == sorted(found.scores)
     assert 0 <= found.given < len(found.models)
     assert rms(found.models[0](known.source.points).numpy() - known.truth) < BLUR
+
+
+def test_a_pose_that_rests_on_little_is_reported():
+    report = SearchReport(
+        starts=500,
+        blur=0.02,
+        reach=0.04,
+        score=1e-4,
+        runner_up=None,
+        degrees=None,
+        ambiguous=False,
+        from_given=False,
+        seconds=1.0,
+        shared=0.31,
+    )
+    [warning] = report.warnings
+    assert "31%" in warning and "--init none" in warning
+    assert replace(report, shared=0.6).warnings == () == replace(report, shared=None).warnings
