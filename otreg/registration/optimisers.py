@@ -62,7 +62,11 @@ Optimiser = Callable[[Level, Evaluation, RegistrationSettings, float], Iterator[
 def gauss_newton(
     level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float
 ) -> Iterator[Progress]:
-    """Steps x + v -> closest model, accelerated as long as the loss descends, else shortened until it does."""
+    """Steps x + v -> closest model, accelerated as long as the loss descends, else shortened until it does.
+
+    A spline gets softer where that is worth it (:mod:`softening`) and stiffer where it would fold (:mod:`folds`); the loss
+    is then that of the new stiffness.
+    """
     mixing, guard = Mixing(level, state.model), FoldGuard(level)
     for iteration in range(settings.iterations):
         ways, weights = state.transport.displacement, level.weights * state.transport.matched_mass
