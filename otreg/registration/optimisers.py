@@ -64,8 +64,8 @@ def gauss_newton(
 ) -> Iterator[Progress]:
     """Steps x + v -> closest model, accelerated as long as the loss descends, else shortened until it does.
 
-    A spline gets softer where that is worth it (:mod:`softening`) and stiffer where it would fold (:mod:`folds`); the loss
-    is then that of the new stiffness.
+    A spline gets softer where that is worth it (:mod:`softening`) and stiffer where it would fold (:mod:`folds`); the
+    loss is then that of the new stiffness.
     """
     mixing, guard = Mixing(level, state.model), FoldGuard(level)
     for iteration in range(settings.iterations):
