@@ -31,8 +31,8 @@ $(VENV)/.stamp-dev: $(VENV)/.stamp-test
 
 demo: $(VENV)/.stamp-run
 	$(BIN)/otreg register sample_data/creature.ply sample_data/creature_bent.ply -m rigid,spline \
-		-d demo --overwrite
-	@echo "The results are in $(CURDIR)/demo: open registered.ply there beside sample_data/creature_bent.ply."
+		--report -d demo --overwrite
+	@echo "The results are in $(CURDIR)/demo: open report.html there in a browser."
 
 check: $(VENV)/.stamp-dev
 	$(BIN)/ruff format --check .
