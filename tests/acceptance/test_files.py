@@ -95,8 +95,7 @@ def test_the_fields_open_in_other_programs_and_belong_to_the_moved_points(done):
 def test_the_report_says_what_was_done(done):
     pair, models, _, report = done
     assert set(report) >= {
-        "format",
-        "version",
+        "schema",
         "inputs",
         "outputs",
         "settings",
