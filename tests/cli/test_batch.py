@@ -49,6 +49,10 @@ def counts(folder: Path, name: str = "summary.csv") -> dict[str, int]:
     return found
 
 
+def listening() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # jobs in the background are born deaf to it
+
+
 @contextmanager
 def running(path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """The command in a process group of its own, which it does not outlive."""
@@ -58,6 +62,7 @@ def running(path: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=listening,
     ) as child:
         try:
             yield child
