@@ -20,6 +20,7 @@ from otreg.config import load_batch
 from otreg.jobs import Outputs, register_files
 
 from .records import checked
+from .signals import listening
 
 OUTPUTS = ("registered.csv", "transform.json", "transform.txt", "brenier.vtu")
 SETTINGS = "settings: {init: none, iterations: 3, threads: 1}\n"
@@ -47,10 +48,6 @@ def counts(folder: Path, name: str = "summary.csv") -> dict[str, int]:
     for row in rows(folder, name).values():
         found[row["status"]] = found.get(row["status"], 0) + 1
     return found
-
-
-def listening() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # jobs in the background are born deaf to it
 
 
 @contextmanager

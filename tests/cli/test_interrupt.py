@@ -15,15 +15,13 @@ from otreg.io import read_shape, write_shape
 from otreg.shapes import Shape
 from otreg_cli.main import run
 
+from .signals import listening
+
 # What the installed script does, with a sign that otreg's own code has begun: before it, Python itself answers signals.
 COMMAND = (
     "import os, sys\nimport otreg_cli.start as start\nos.write(1, b'begun\\n')\n"
     "sys.argv = ['otreg', *sys.argv[1:]]\nstart.main()"
 )
-
-
-def listening() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # jobs in the background are born deaf to it
 
 
 def interrupted(arguments: list[str], seconds: float, by: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:

@@ -18,6 +18,7 @@ import pytest
 from otreg import read_shape
 
 from .shapes import ellipsoid_ply
+from .signals import listening
 
 FAST = ("--blur", "3%")
 FILES = {"registered.ply", "transform.json", "transform.txt", "brenier.vtu", "report.json"}
@@ -218,7 +219,9 @@ def test_an_interrupt_is_one_line_exit_code_130_and_no_half_written_file(pair, t
     # So fine a tolerance and blur that it would go on for long.
     flags = ["--blur", "0.5%", "--tolerance", "1e-12", "--iterations", "100000", "--optimizer", "adam", "-v"]
     command = [script, "register", *map(str, pair), "-d", str(out), *flags]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=listening
+    ) as child:
         assert child.stderr is not None
         first = child.stderr.readline()
         time.sleep(0.2)
