@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,14 @@ def _is_gone(pid: int) -> bool:
     return False
 
 
+@pytest.fixture
+def hears_interrupts() -> Iterator[None]:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background are born deaf to it
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_interrupts")
 def test_an_interrupt_that_a_library_turns_into_its_own_error_is_still_one(monkeypatch, capsys, pair) -> None:
     def read(*_: object, **__: object) -> None:
         try:

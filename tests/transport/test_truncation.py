@@ -79,7 +79,7 @@ def kept_and_lost(coupling: CpuCoupling, share: np.ndarray) -> tuple[np.ndarray,
 def test_truncation_leaves_out_far_pairs_of_a_larger_problem():
     # Otherwise the tests above would hold for a search that keeps everything.
     a, b = sphere(3000, 1), moved(sphere(2500, 2), [0.2, 0.0, 0.0])
-    cross = CPU.solve(a, b, 0.03, tolerance=1e-3, cell=1e-3, cut=CUT)._cross
+    cross = CPU.solve(a, b, 0.03, tolerance=1e-3, cell=1e-3, cut=CUT)._cross.last
     x, y = cross.plan.source, cross.plan.target
     assert (len(x), len(y)) == (3000, 2500)
     share = dense_plan(x, y, cross.f.values, cross.g.values, 0.03**2) / x.weights[:, None]
