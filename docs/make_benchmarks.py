@@ -406,9 +406,10 @@ def steps_section(result: Row) -> list[str]:
     lines = [
         "## What a step costs after the first",
         "",
-        f"`{result['command']}` on {machine_words(result['machine'])}; [results](../benchmarks/results/steps.json). Two "
-        f"closed surfaces of {result['points']:,} points; from step to step the source turns by {result['degrees']} "
-        f"degrees and moves by {result['shift_blurs']} blurs. Medians; a cold solve reuses nothing, not even the target.",
+        f"`{result['command']}` on {machine_words(result['machine'])}; [results](../benchmarks/results/steps.json). "
+        f"Two closed surfaces of {result['points']:,} points; from step to step the source turns by "
+        f"{result['degrees']} degrees and moves by {result['shift_blurs']} blurs. Medians; a cold solve reuses "
+        "nothing, not even the target.",
         "",
     ]
     for kind, words in (
