@@ -150,7 +150,7 @@ def register_files(
             moved=moved,
             target=target_shape,
             point_map=transform,
-            overlap_mass=_overlap_mass(pair, registration),
+            overlap_mass=registration.overlap,
         )
         _write_results(files, moved=moved, pair=pair, registration=registration, transform=transform, outputs=outputs)
     finished = perf_counter()
@@ -220,13 +220,6 @@ def registration_settings(config: RegisterConfig, *, diagonal: float) -> Registr
         landmark_weight=config.landmark_weight,
         turning_features=config.features == "normals",
     )
-
-
-def _overlap_mass(pair: Pair, registration: Registration) -> float:
-    """Share of the source's mass that finds a partner."""
-    weights = pair.source_measure.weights.double()
-    overlap = registration.transport.source_map.overlap.double()
-    return float((weights * overlap).sum() / weights.sum())
 
 
 def _at(target: Shape, source: Shape) -> Shape:
