@@ -77,3 +77,11 @@ class ResourceError(OtregError, MemoryError):
     """Not enough memory, or the asked device is not there."""
 
     exit_code = 5
+
+
+def is_out_of_memory(failure: BaseException) -> bool:
+    """Whether an exception says that memory is short, in Python's words or in those of torch."""
+    if isinstance(failure, MemoryError):
+        return True
+    text = str(failure)  # torch raises RuntimeErrors: a subclass of its own on a GPU, this sentence on a CPU
+    return isinstance(failure, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

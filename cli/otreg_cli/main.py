@@ -20,7 +20,7 @@ import click
 from click.shell_completion import CompletionItem
 
 import otreg
-from otreg.errors import OtregError, SettingsError
+from otreg.errors import OtregError, SettingsError, is_out_of_memory
 from otreg_cli import completion
 from otreg_cli.interrupt import Interruptible, exit_code, word
 
@@ -155,7 +155,7 @@ def explain(failure: BaseException, *, came: signal.Signals | None = None) -> tu
         return _one_line(failure.format_message()), USAGE
     if _is_interrupt(failure):
         return word(came or signal.SIGINT), exit_code(came or signal.SIGINT)
-    if _is_out_of_memory(failure):
+    if is_out_of_memory(failure):
         return "not enough memory; use fewer points (--sampling 10000) or a coarser --blur", RESOURCES
     if isinstance(failure, RuntimeError) and "no locator available" in str(failure):  # numba's, from the first import
         return "compiled code finds no folder to stay in; set NUMBA_CACHE_DIR to one, and see otreg doctor", RESOURCES
@@ -173,14 +173,6 @@ def _is_interrupt(failure: BaseException | None) -> bool:
             return True
         failure = failure.__cause__
     return False
-
-
-def _is_out_of_memory(failure: BaseException) -> bool:
-    if isinstance(failure, MemoryError):
-        return True
-    # torch raises RuntimeErrors: a subclass of its own on a GPU, this sentence on a CPU.
-    text = str(failure)
-    return isinstance(failure, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
 
 
 def _one_line(text: str) -> str:

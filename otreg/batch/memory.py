@@ -1,4 +1,4 @@
-"""How much memory this process may take, took at most since some moment, and whether an error is for want of it."""
+"""How much memory this process may take, and took at most since some moment."""
 
 from __future__ import annotations
 
@@ -40,11 +40,3 @@ def peak_memory() -> int | None:
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return most if sys.platform == "darwin" else most * 1024
     return None
-
-
-def is_out_of_memory(failure: BaseException) -> bool:
-    """Whether an exception says that memory is short, in Python's words or in those of torch."""
-    if isinstance(failure, MemoryError):
-        return True
-    text = str(failure)  # torch raises RuntimeErrors: a subclass of its own on a GPU, this sentence on a CPU
-    return isinstance(failure, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

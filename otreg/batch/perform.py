@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from otreg.batch.folder import LOG, clear, finished, locked, write_record
 from otreg.batch.job import Job, JobResult, result_of
-from otreg.batch.memory import forget_peak_memory, is_out_of_memory, peak_memory
-from otreg.errors import OtregError, ResourceError
+from otreg.batch.memory import forget_peak_memory, peak_memory
+from otreg.errors import OtregError, ResourceError, is_out_of_memory
 
 if TYPE_CHECKING:
     from otreg.registration import Step

@@ -19,7 +19,7 @@ from otreg.transport.relaxation import Relaxation
 Sides = tuple[Relaxation, Relaxation]
 
 # Largest exponent of a ratio of masses: exp(300) is absurd but finite.
-_HUGE = 300.0
+LARGEST_EXPONENT = 300.0
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def bounds(plan: Plan, coupling: Coupling, f: Potential, sides: Sides, dropped: 
             wanted = b * sides[1].kept(plan.g)
             g = plan.g + eps * (wanted / plan.columns.clamp_min(1e-300)).clamp_min(1e-300).log()
             soft = coupling.rows(g, f, moments=0).values
-            rows = a * torch.exp(((plan.f - soft) / eps).clamp_max(_HUGE))
+            rows = a * torch.exp(((plan.f - soft) / eps).clamp_max(LARGEST_EXPONENT))
             upper = min(upper, primal_value(replace(plan, g=g, rows=rows, columns=wanted), sides))
     return Bounds(lower, max(lower, upper + rounding))
 
@@ -146,7 +146,7 @@ def _rounded(plan: Plan, coupling: Coupling, f: Potential) -> float:
     # Row sums of the plan with rows and columns scaled.
     scaled = plan.g + eps * column_factors.clamp_min(1e-300).log()
     soft = coupling.rows(scaled, f, moments=0).values
-    rows = torch.minimum(a, a * row_factors * torch.exp(((plan.f - soft) / eps).clamp_max(_HUGE)))
+    rows = torch.minimum(a, a * row_factors * torch.exp(((plan.f - soft) / eps).clamp_max(LARGEST_EXPONENT)))
     if plan.source is plan.target:
         columns = rows
     else:

@@ -15,7 +15,7 @@ from functools import cached_property
 import torch
 
 from otreg.transport.anderson import Anderson
-from otreg.transport.certificate import Bounds, Plan, bounds, dual_value
+from otreg.transport.certificate import LARGEST_EXPONENT, Bounds, Plan, bounds, dual_value
 from otreg.transport.pyramid import Cloud
 from otreg.transport.reductions.base import Coupling, Potential, Reduction, Temperature
 from otreg.transport.relaxation import Relaxation, best_shift
@@ -35,8 +35,6 @@ _STALE, _DEEPER = 3.0, 4.0
 _DRIFT = 1.0
 # A plan with less mass than this is empty: nothing lies within reach, and nothing is in the wrong place.
 _NO_MASS = 1e-200
-# Largest exponent of a ratio of masses: exp(300) is absurd but finite.
-_HUGE = 300.0
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,11 @@ class FixedPoint:
     @property
     def dropped(self) -> float:
         """Bound on the relative mass lost to truncation."""
-        return 0.0 if self.coupling.complete else self.coupling.dropped * math.exp(min(max(self.drift, 0.0), _HUGE))
+        return (
+            0.0
+            if self.coupling.complete
+            else self.coupling.dropped * math.exp(min(max(self.drift, 0.0), LARGEST_EXPONENT))
+        )
 
     @property
     def settled(self) -> bool:
@@ -129,7 +131,7 @@ def solve_cross_level(
         at = _deepened(at, coupling, error, rules)
         g = new
     rows = a * rules.source.kept(seen_f)
-    columns = b * rules.target.kept(seen_g) * torch.exp(((g.values - new.values) / eps).clamp_max(_HUGE))
+    columns = b * rules.target.kept(seen_g) * torch.exp(((g.values - new.values) / eps).clamp_max(LARGEST_EXPONENT))
     plan = Plan(source, target, seen_f, seen_g, rows, columns, eps, rules.p)
     g = replace(new, values=g.values)
     return FixedPoint(f, g, plan, coupling, rules, error, drift, iterations)
@@ -167,7 +169,9 @@ def solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction:
             break
         at = _deepened(at, coupling, error, rules)
     seen = damping * g.values
-    marginal = cloud.weights * relaxation.kept(seen) * torch.exp(((g.values - f.values) / eps).clamp_max(_HUGE))
+    marginal = (
+        cloud.weights * relaxation.kept(seen) * torch.exp(((g.values - f.values) / eps).clamp_max(LARGEST_EXPONENT))
+    )
     plan = Plan(cloud, cloud, seen, seen, marginal, marginal, eps, rules.p)
     return FixedPoint(f, replace(f, values=g.values), plan, coupling, rules, error, drift, iterations)
 
@@ -237,6 +241,6 @@ def _marginal_error(
     old, new: softmins before and after an update; the marginal is off by the factor exp((old - new) / eps).
     """
     should = weights * relaxation.kept(relaxation.damping(at.eps) * old)
-    excess = torch.expm1(((old - new) / at.eps).clamp_max(_HUGE)).abs()
+    excess = torch.expm1(((old - new) / at.eps).clamp_max(LARGEST_EXPONENT)).abs()
     total = float(should.sum())
     return float((should * excess).sum()) / total if total > _NO_MASS else 0.0

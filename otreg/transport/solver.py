@@ -78,18 +78,16 @@ def solve_cross(
         f, g, sweeps = anneal(source, target, rules, reduction)
         point = at(path, f, g)
         iterations += sweeps + point.iterations
-    coarse: Callable[[], float] | None = None
+    on_path = point
     if levels != fine:
-        on_path = point
-        coarse = lambda: on_path.value  # noqa: E731
-        f, g = refine(source, point.f, path[0], fine[0]), refine(target, point.g, path[1], fine[1])
-        point = at(fine, f, g)
-        iterations += point.iterations
-    elif path != fine:
-        f = point.f.map(lambda values: source.coarsen(values, path[0], start=fine[0]))
-        g = point.g.map(lambda values: target.coarsen(values, path[1], start=fine[1]))
-        coarse = lambda: at(path, f, g).value  # noqa: E731
-    return Solution(point, fine[0], fine[1], coarse, iterations)
+        f, g = refine(source, on_path.f, path[0], fine[0]), refine(target, on_path.g, path[1], fine[1])
+        last = at(fine, f, g)
+        return Solution(last, fine[0], fine[1], lambda: on_path.value, iterations + last.iterations)
+    if path == fine:
+        return Solution(point, fine[0], fine[1], None, iterations)
+    f = point.f.map(lambda values: source.coarsen(values, path[0], start=fine[0]))
+    g = point.g.map(lambda values: target.coarsen(values, path[1], start=fine[1]))
+    return Solution(point, fine[0], fine[1], lambda: at(path, f, g).value, iterations)
 
 
 def solve_self(measure: Pyramid, rules: Rules, reduction: Reduction, warm_start: Potential | None = None) -> Solution:
