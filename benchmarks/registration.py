@@ -17,7 +17,6 @@ import argparse
 import json
 import os
 import pickle
-import select
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import next_answer
 from machine import describe_machine
 from peers.cases import AS_GIVEN, Case, cases
 from peers.scoring import score
@@ -191,19 +191,10 @@ class Child:
             self.process.stdin.flush()
         except OSError:
             pass  # it has ended; its last line says why
-        row = self._line(START_LIMIT)
+        row = next_answer(self.process, START_LIMIT)
         if "over_seconds" in row:
             return row | {"failed": f"was not ready after {START_LIMIT} s"}
-        return self._line(limit) if "ready" in row else row
-
-    def _line(self, limit: float) -> dict[str, Any]:
-        """What the process says next, waited for at most ``limit`` seconds."""
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], limit)
-        if not ready:
-            return {"over_seconds": limit}
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else {"failed": f"the process ended with {self.process.wait()}"}
+        return next_answer(self.process, limit) if "ready" in row else row
 
     def close(self) -> None:
         """Ends the process, whatever it is at."""

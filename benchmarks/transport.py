@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import os
-import select
 import subprocess
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from children import next_answer
 from machine import describe_machine
 from solvers.shapes import GEOMETRIES, missing
 from solvers.tools import TOOLS
@@ -306,13 +306,10 @@ class Child:
 
     def answer(self, limit: float) -> dict[str, Any]:
         """The next line of the process, waited for at most ``limit`` seconds."""
-        assert self.process.stdout is not None
-        ready, _, _ = select.select([self.process.stdout], [], [], limit)
-        if not ready:
+        row = next_answer(self.process, limit)
+        if "over_seconds" in row:
             self.process.kill()
-            return {"over_seconds": limit}
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else {"failed": f"the process ended with {self.process.wait()}"}
+        return row
 
     def close(self) -> None:
         assert self.process.stdin is not None

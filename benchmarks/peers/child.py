@@ -10,16 +10,15 @@ tells the peak memory of a solve.
 
 from __future__ import annotations
 
-import json
-import os
 import pickle
 import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
+from children import answers_only, memory, reset_peak, send
 
 from otreg import Shape
 from peers.tools import TOOLS, Tool, Unavailable
@@ -29,9 +28,7 @@ WARM_UP_POINTS = 500
 
 def main() -> None:
     name, answer = sys.argv[1], Path(sys.argv[2])
-    # What the tools print must not come between the answers.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    answers = answers_only()
     try:
         TOOLS[name]().check()
     except Unavailable as failure:
@@ -68,24 +65,13 @@ def warm_up(tool: Tool, source: Shape, target: Shape) -> None:
 
 def solve(tool: Tool, answer: Path, held: float) -> dict[str, Any]:
     """One timed solve: seconds, peak memory above the MiB that were held before the first one, notes."""
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    reset_peak()
     started = time.perf_counter()
     moved = tool.solve()
     seconds = time.perf_counter() - started
     peak = max(0, round(memory("VmHWM") - held))
     np.save(answer, np.asarray(moved, dtype=np.float64))
     return {"seconds": round(seconds, 3), "peak_mib": peak} | tool.notes()
-
-
-def memory(key: str) -> float:
-    """MiB of this process now (VmRSS) or at most since the last reset (VmHWM)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key + ":"))
-
-
-def send(answers: TextIO, row: dict[str, Any]) -> None:
-    answers.write(json.dumps(row) + "\n")
-    answers.flush()
 
 
 if __name__ == "__main__":

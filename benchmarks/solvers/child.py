@@ -7,23 +7,20 @@ only, whose /proc tells the peak memory of each solve.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
+from children import answers_only, memory, reset_peak, send
 
 from solvers.tools import TOOLS, Reference, Tool, Unavailable
 
 
 def main() -> None:
     name, problem, reference = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
-    # What the tools print must not come between the answers.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
+    answers = answers_only()
     tool = Reference() if name == "reference" else TOOLS[name]()
     with np.load(problem) as arrays:
         source, target, blur = arrays["source"], arrays["target"], float(arrays["blur"])
@@ -73,22 +70,6 @@ def solve(tool: Tool, variant: str, truth: tuple[float, np.ndarray] | None, *, k
     if keep is not None and answer.value is not None and answer.displacement is not None:
         np.savez(keep, value=answer.value, displacement=answer.displacement)
     return row
-
-
-def memory(key: str) -> float:
-    """MiB of this process now (VmRSS) or at most since the last reset (VmHWM)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(key + ":"))
-
-
-def reset_peak() -> None:
-    """Forgets the peak so far: that of loading and warming up."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
-def send(answers: TextIO, row: dict[str, Any]) -> None:
-    answers.write(json.dumps(row) + "\n")
-    answers.flush()
 
 
 if __name__ == "__main__":
