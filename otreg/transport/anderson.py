@@ -40,9 +40,9 @@ class Anderson:
         differences = torch.stack(self._residuals)  # (memory, n)
         weighted = differences * self._weights
         gram = weighted @ differences.T
-        trace = gram.diagonal().sum()
-        if not bool(trace > 0):
-            return image
-        gram += _REGULARISATION * trace * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-        coefficients = torch.linalg.solve(gram, weighted @ residual)
+        # Without any difference the plain step: the right-hand side is zero, and the matrix must not be. Nothing here
+        # asks the device for a number; what goes wrong is not finite, and the next error says so.
+        ridge = _REGULARISATION * gram.diagonal().sum() + torch.finfo(gram.dtype).tiny
+        gram.diagonal().add_(ridge)
+        coefficients, _ = torch.linalg.solve_ex(gram, weighted @ residual)
         return image - coefficients @ torch.stack(self._images)

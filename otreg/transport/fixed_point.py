@@ -105,26 +105,26 @@ def solve_cross_level(
             seen = seen + best_shift(seen, target_damping * values, a, b, rules.sides)
             return coupling.columns(seen, replace(g, values=values), moments=0).values
 
-        def stale(
+        def rise(
             values: torch.Tensor,
             searched: tuple[torch.Tensor, torch.Tensor] = searched,
             state: list[Potential] = state,
-        ) -> bool:
-            return _rise(searched[0], state[0].values, searched[1], values, target_damping) > _STALE * eps
+        ) -> torch.Tensor:
+            return _rise(searched[0], state[0].values, searched[1], values, target_damping)
 
-        values, sweeps = _fixed_point(g.values, sweep, stale, coupling, b, rules, rules.target, iterations, share=1.0)
+        values, sweeps = _fixed_point(g.values, sweep, rise, coupling, b, rules, rules.target, iterations, share=1.0)
         # One more sweep with derivatives: the plan whose rows are exact, and its error in the columns.
         g = replace(g, values=values)
         f = coupling.rows(target_damping * values, state[0], moments=2)
         seen_f, seen_g = source_damping * f.values, target_damping * values
         new = coupling.columns(seen_f, g, moments=2)
-        error = _marginal_error(values, new.values, b, rules.target, at)
-        iterations += sweeps + 1
-        drift = max(
+        error, *rises = _numbers(
+            _marginal_error(values, new.values, b, rules.target, at),
             _rise(searched[0], f.values, searched[1], new.values, target_damping),
             _rise(searched[1], new.values, searched[0], f.values, source_damping),
         )
-        drift /= eps
+        iterations += sweeps + 1
+        drift = max(rises) / eps
         good = error <= rules.tolerance and _searched_near(coupling, drift)
         if good or iterations >= rules.max_iterations or search == _SEARCHES - 1:
             break
@@ -153,17 +153,20 @@ def solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction:
         def sweep(values: torch.Tensor, coupling: Coupling = coupling, f: Potential = f) -> torch.Tensor:
             return coupling.rows(damping * values, replace(f, values=values), moments=0).values
 
-        def stale(values: torch.Tensor, searched: torch.Tensor = searched) -> bool:
-            return _rise(searched, values, searched, values, damping) > _STALE * eps
+        def rise(values: torch.Tensor, searched: torch.Tensor = searched) -> torch.Tensor:
+            return _rise(searched, values, searched, values, damping)
 
         values, sweeps = _fixed_point(
-            f.values, sweep, stale, coupling, cloud.weights, rules, relaxation, iterations, share=0.5
+            f.values, sweep, rise, coupling, cloud.weights, rules, relaxation, iterations, share=0.5
         )
         g = replace(f, values=values)
         f = coupling.rows(damping * values, g, moments=2)
-        error = _marginal_error(values, f.values, cloud.weights, relaxation, at)
+        error, risen = _numbers(
+            _marginal_error(values, f.values, cloud.weights, relaxation, at),
+            _rise(searched, f.values, searched, f.values, damping),
+        )
         iterations += sweeps + 1
-        drift = _rise(searched, f.values, searched, f.values, damping) / eps
+        drift = risen / eps
         good = error <= rules.tolerance and _searched_near(coupling, drift)
         if good or iterations >= rules.max_iterations or search == _SEARCHES - 1:
             break
@@ -179,7 +182,7 @@ def solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction:
 def _fixed_point(
     values: torch.Tensor,
     sweep: Callable[[torch.Tensor], torch.Tensor],
-    stale: Callable[[torch.Tensor], bool],
+    rise: Callable[[torch.Tensor], torch.Tensor],
     coupling: Coupling,
     weights: torch.Tensor,
     rules: Rules,
@@ -190,9 +193,9 @@ def _fixed_point(
 ) -> tuple[torch.Tensor, int]:
     """Iterate values <- values + share (sweep(values) - values), accelerated, until the tolerance holds.
 
-    values: softmins on a side with these weights and relaxation. stale: whether these are too far from those that
-    active blocks were searched for, which ends the iterations. done: sweeps of the allowed ones that are spent. Returns
-    the best values and the number of sweeps.
+    values: softmins on a side with these weights and relaxation. rise: how far these are above those that active blocks
+    were searched for; too far ends the iterations. done: sweeps of the allowed ones that are spent. Returns the best
+    values and the number of sweeps. What a sweep must know as numbers comes from the device in one transfer.
     """
     at = rules.temperature(rules.blur)
     anderson = Anderson(weights * relaxation.kept(relaxation.damping(at.eps) * values))
@@ -200,7 +203,7 @@ def _fixed_point(
     allowed = max(1, rules.max_iterations - done)
     for iteration in range(allowed):
         new = sweep(values)
-        error = _marginal_error(values, new, weights, relaxation, at)
+        error, risen = _numbers(_marginal_error(values, new, weights, relaxation, at), rise(new))
         if iteration == 0:
             coupling.settle()
         elif not error < _WORSE * best_error:  # also catches NaN
@@ -211,7 +214,7 @@ def _fixed_point(
         image = values + share * (new - values)
         if error < best_error:
             best, best_error = image, error
-        if error <= rules.tolerance or (iteration > 0 and not coupling.complete and stale(new)):
+        if error <= rules.tolerance or (iteration > 0 and not coupling.complete and risen > _STALE * at.eps):
             return image, iteration + 1
         values = anderson.step(values, image)
     return best, allowed
@@ -228,19 +231,24 @@ def _deepened(at: Temperature, coupling: Coupling, error: float, rules: Rules) -
     return replace(at, cut=at.cut + _DEEPER) if misses else at
 
 
-def _rise(old_f: torch.Tensor, f: torch.Tensor, old_g: torch.Tensor, g: torch.Tensor, damping: float) -> float:
+def _numbers(*scalars: torch.Tensor) -> list[float]:
+    """Scalars of a device in one transfer: each one makes the program wait for the device."""
+    return torch.stack(scalars).tolist()
+
+
+def _rise(old_f: torch.Tensor, f: torch.Tensor, old_g: torch.Tensor, g: torch.Tensor, damping: float) -> torch.Tensor:
     """How much f_i + damping g_j may have risen for any pair, f of the rows and g of the columns."""
-    return float((f - old_f).max() + damping * (g - old_g).max())
+    return (f - old_f).max() + damping * (g - old_g).max()
 
 
 def _marginal_error(
     old: torch.Tensor, new: torch.Tensor, weights: torch.Tensor, relaxation: Relaxation, at: Temperature
-) -> float:
+) -> torch.Tensor:
     """Total variation between the plan's marginal on one side and what it should be, over the mass of the plan.
 
     old, new: softmins before and after an update; the marginal is off by the factor exp((old - new) / eps).
     """
     should = weights * relaxation.kept(relaxation.damping(at.eps) * old)
     excess = torch.expm1(((old - new) / at.eps).clamp_max(LARGEST_EXPONENT)).abs()
-    total = float(should.sum())
-    return float((should * excess).sum()) / total if total > _NO_MASS else 0.0
+    total = should.sum()
+    return torch.where(total <= _NO_MASS, 0.0, (should * excess).sum() / total)
