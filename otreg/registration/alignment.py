@@ -9,9 +9,9 @@ Everything here takes any number of leading dimensions, so that many poses are f
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from scipy.spatial import cKDTree
+
+from otreg.transport.neighbours import nearest
 
 # Variance along the thinnest direction that counts as none, as a share of the whole: a way along a flat surface weighs
 # a fiftieth of one across it, which still decides where nothing else does (planes, cylinders).
@@ -28,8 +28,7 @@ def shape_metric(points: torch.Tensor) -> torch.Tensor:
     """(n, d, d) metric around each of (n, d) points, from the covariance of its neighbours; its scale is arbitrary."""
     n, d = points.shape
     count = min(n, _NEIGHBOURS * d)
-    _, near = cKDTree(points.cpu().numpy()).query(points.cpu().numpy(), count)
-    around = points[torch.from_numpy(np.asarray(near).reshape(n, count)).to(points.device)]
+    around = points[nearest(points, points, count)]
     around = around - around.mean(1, keepdim=True)
     covariance = around.transpose(1, 2) @ around / count
     spread = covariance.diagonal(dim1=1, dim2=2).sum(1).clamp_min(torch.finfo(points.dtype).tiny)[:, None, None]

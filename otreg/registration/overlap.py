@@ -12,9 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from otreg.models.linear import LinearModel
 from otreg.registration.alignment import shape_metric, small_motion
@@ -22,6 +20,7 @@ from otreg.registration.coarse import OVERLAP_POWER
 from otreg.registration.levels import Evaluation, Level
 from otreg.registration.optimisers import Ending, Progress, rms
 from otreg.registration.settings import RegistrationSettings
+from otreg.transport.neighbours import nearest
 
 # Columns of the plan that are looked at per row and dimension: those nearest to where the row's mass arrives hold
 # nearly all of it, since cells are as large as the blur.
@@ -75,8 +74,7 @@ def trusted_ways(level: Level, state: Evaluation) -> tuple[torch.Tensor, torch.T
     # Where the mass of a row arrives among the features is not known; it is near those of the row.
     near_here = arrival if source.features is None else torch.cat([arrival, source.features], 1)
     count = min(len(y), _COLUMNS * y.shape[1])
-    _, near = cKDTree(target.coordinates.cpu().numpy()).query(np.nan_to_num(near_here.cpu().numpy()), count)
-    columns = torch.from_numpy(np.asarray(near).reshape(len(arrival), count)).to(y.device)
+    columns = nearest(target.coordinates.double(), near_here.nan_to_num(), count)
     # The dual potential of a column, from the share that it keeps, exp(-g / rho); then a row of the plan.
     g = -(level.reach**2) * there.matched_mass.clamp_min(_SMALLEST).log()
     cost = (source.coordinates[:, None] - target.coordinates.double()[columns]).square().sum(2) / 2

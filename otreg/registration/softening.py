@@ -12,11 +12,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from scipy.spatial import cKDTree
 
 from otreg.models import BendingModel
 from otreg.registration.levels import Evaluation, Level
 from otreg.registration.settings import RegistrationSettings
+from otreg.transport.neighbours import nearest
 
 # Stiffness in the beginning, over the least.
 STIFFEST = 8.0
@@ -55,6 +55,8 @@ def spacing(points: torch.Tensor) -> float:
     """The median distance of a point to its nearest neighbour, over some of the points (n, d); 0 for a single one."""
     if len(points) < 2:
         return 0.0
-    every = points.detach().double().cpu().numpy()
-    distance, _ = cKDTree(every).query(every[:: -(-len(every) // _ASKED)], 2)
-    return float(torch.from_numpy(distance[:, 1]).median())
+    every = points.detach().double()
+    asked = every[:: -(-len(every) // _ASKED)]
+    # Of the two nearest points one is the point itself, or at the same place.
+    ways = asked[:, None] - every[nearest(every, asked, 2)]
+    return float(ways.norm(dim=2).amax(1).median())

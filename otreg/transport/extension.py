@@ -11,10 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
+from otreg.transport.neighbours import nearest
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.reductions.base import Potential, Reduction
 from otreg.transport.rules import Rules
@@ -60,7 +59,7 @@ class Extension:
     def anywhere(self, points: Cloud) -> Potential:
         """At any points, whose guess comes from the nearest cell."""
         known = self.pyramid.levels[self.level].points
-        near = nearest(known, points.points)
+        near = nearest(known, points.points)[:, 0]
         guess = self.f.map(lambda values: values[near]).upper_bound(known[near], points.points, self.rules.p)
         return self.at(points, guess)
 
@@ -78,9 +77,3 @@ def sample_rows(cloud: Cloud) -> torch.Tensor:
         return torch.arange(len(cloud), device=cloud.points.device)
     first = torch.linspace(0, len(cloud) - _RUN_LENGTH, _RUNS, device=cloud.points.device).long()
     return (first[:, None] + torch.arange(_RUN_LENGTH, device=cloud.points.device)).flatten()
-
-
-def nearest(known: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
-    """(k,) index of the known point closest to each of the points."""
-    _, index = cKDTree(known.cpu().numpy()).query(points.cpu().numpy(), workers=-1)
-    return torch.from_numpy(np.asarray(index)).to(points.device)

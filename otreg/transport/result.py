@@ -11,7 +11,8 @@ from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.transport.answer import Transport
 from otreg.transport.brenier import BrenierMap, Pieces
-from otreg.transport.extension import Extension, nearest, refine, sample_rows
+from otreg.transport.extension import Extension, refine, sample_rows
+from otreg.transport.neighbours import nearest
 from otreg.transport.prepared import PreparedMeasure
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.reductions.base import Potential
@@ -217,7 +218,7 @@ class EntropicTransport(Transport):
         at_source, at_target = (padded_coordinates(measure, width) for measure in (source, target))
 
         def carried(potential: Potential, known: torch.Tensor, points: torch.Tensor) -> Potential:
-            near = nearest(known, points)
+            near = nearest(known, points)[:, 0]
             return potential.map(lambda values: values[near]).tangent(known[near], points)
 
         own = old.source_self
