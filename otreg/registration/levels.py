@@ -16,7 +16,7 @@ from otreg.measures import Measure
 from otreg.models import Model
 from otreg.registration.landmarks import Springs
 from otreg.registration.turning import moved_features
-from otreg.transport import PreparedMeasure, Sinkhorn, Transport, WarmStart
+from otreg.transport import PreparedMeasure, Sinkhorn, Transport, WarmStart, devices
 from otreg.transport.pyramid import build_pyramid
 from otreg.transport.pyramid_torch import build_pyramid_on_device
 
@@ -198,7 +198,7 @@ def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bo
     if extent > 0:
         cell = min(cell, _LARGEST_SHARE * extent)
     finest = cell / 2**_REFINEMENTS
-    build = build_pyramid if moved.device.type == "cpu" else build_pyramid_on_device
+    build = build_pyramid if devices.in_main_memory(moved) else build_pyramid_on_device
     coarse_features = None if features is None else features / _FEATURE_CELL
     pyramid = build(Measure(moved, measure.weights, coarse_features), finest)
     level = pyramid.level(cell * 1.001)

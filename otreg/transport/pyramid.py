@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from otreg.measures import Measure
+from otreg.transport import devices
 from otreg.transport import pyramid_kernels as kernels
 
 Integers = npt.NDArray[np.int64]
@@ -64,7 +65,7 @@ class Pyramid:
     def to_measure_order(self, values: torch.Tensor) -> torch.Tensor:
         """Values on ``levels[0]`` in the order of the measure."""
         out = torch.empty_like(values)
-        if values.dtype == torch.float64 and values.device.type == "cpu":  # compiled: torch scatters on one core
+        if values.dtype == torch.float64 and devices.in_main_memory(values):  # torch scatters on one core
             flat = values.contiguous().view(len(values), -1)
             kernels.scatter(flat.numpy(), self.order.numpy(), out.view(len(values), -1).numpy())
         else:
@@ -79,17 +80,23 @@ class Pyramid:
         """Values on ``levels[start]``, averaged (by mass) over the cells of a coarser level."""
         for fine, coarse in zip(self.levels[start:level], self.levels[start + 1 : level + 1], strict=True):
             assert fine.parents is not None
-            shape = (len(coarse), *values.shape[1:])
             tail = (1,) * (values.ndim - 1)
             weights = (fine.weights + 1e-30 * fine.weights.sum()).view(-1, *tail)
-            total = torch.zeros(len(coarse), dtype=values.dtype, device=values.device).index_add_(
-                0, fine.parents, weights.view(-1)
-            )
-            values = torch.zeros(shape, dtype=values.dtype, device=values.device).index_add_(
-                0, fine.parents, weights * values
-            )
-            values = values / total.view(-1, *tail)
+            values = sums_by_cell(weights * values, fine.parents, len(coarse))
+            values = values / sums_by_cell(weights, fine.parents, len(coarse))
         return values
+
+
+def sums_by_cell(values: torch.Tensor, cells: torch.Tensor, count: int) -> torch.Tensor:
+    """(count, ...) sums of values (n, ...) over the cells (n,) that they lie in, the same on every run.
+
+    Where points lie on a device their cells ascend: sums over runs have an order, sums by index have none there.
+    """
+    if devices.in_main_memory(values):
+        out = torch.zeros((count, *values.shape[1:]), dtype=values.dtype, device=values.device)
+        return out.index_add_(0, cells, values)
+    ends = torch.arange(count + 1, device=cells.device)
+    return torch.segment_reduce(values, "sum", lengths=torch.searchsorted(cells, ends).diff(), unsafe=True)
 
 
 def single_level(measure: Measure) -> Pyramid:

@@ -1,8 +1,8 @@
 """The pyramid of :mod:`.pyramid` in plain PyTorch, for measures on any device and with features.
 
 The same grid, the same Hilbert order and the same rule for levels as the compiled one; with features the grid lies in
-the joint space of positions and features, so that opposite sheets of a thin shape stay apart. Sums over cells are
-segmented sums over sorted points: unlike sums by index they come out the same on every run, on a GPU, too.
+the joint space of positions and features, so that opposite sheets of a thin shape stay apart. Points come in
+the order of their cells, so that sums over cells come out the same on every run, on a GPU, too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import torch
 
 from otreg.measures import Measure
-from otreg.transport.pyramid import Cloud, Pyramid, single_level
+from otreg.transport.pyramid import Cloud, Pyramid, single_level, sums_by_cell
 
 # The rules of the compiled pyramid, with its numbers (a test compares the levels): a level has at most this share of
 # the points below it, two more bits order the points inside the finest cells, and the coarsest level is about one
@@ -55,7 +55,7 @@ def build_pyramid_on_device(measure: Measure, finest_cell: float) -> Pyramid:
         count = int(parents[-1]) + 1
         if count > _WORTHWHILE * len(points):
             continue
-        centroids, masses = _merge(points, weights, parents)
+        centroids, masses = _merge(points, weights, parents, count)
         levels.append(Cloud(points, weights, cell, parents))
         first = torch.searchsorted(parents, torch.arange(count, device=parents.device))
         points, weights, cell, codes = centroids, masses, grid * 2**shift, codes[first]
@@ -100,12 +100,13 @@ def _runs(sorted_codes: torch.Tensor) -> torch.Tensor:
     return starts.cumsum(0)
 
 
-def _merge(points: torch.Tensor, weights: torch.Tensor, parents: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _merge(
+    points: torch.Tensor, weights: torch.Tensor, parents: torch.Tensor, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Centroids (cells, D) and masses (cells,) of runs of points; a cell without mass gets the plain mean."""
-    sizes = torch.bincount(parents)
-    columns = torch.cat([weights[:, None], weights[:, None] * points, points], 1)
-    sums = torch.segment_reduce(columns, "sum", lengths=sizes, unsafe=True)
-    masses = sums[:, 0]
-    d = points.shape[1]
-    weighted, plain = sums[:, 1 : 1 + d] / masses[:, None], sums[:, 1 + d :] / sizes[:, None]
-    return torch.where(masses[:, None] > 0, weighted, plain), masses
+    sizes, masses, weighted, plain = sums_by_cell(
+        torch.cat([torch.ones_like(weights)[:, None], weights[:, None], weights[:, None] * points, points], 1),
+        parents,
+        count,
+    ).split([1, 1, points.shape[1], points.shape[1]], 1)
+    return torch.where(masses > 0, weighted / masses, plain / sizes), masses[:, 0].contiguous()

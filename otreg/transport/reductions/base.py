@@ -13,6 +13,7 @@ from typing import Protocol
 import torch
 
 from otreg.measures import Measure
+from otreg.transport import devices
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.pyramid_kernels import LARGEST_STRETCH, expand
 
@@ -56,7 +57,7 @@ class Potential:
         """The extension from the cells of ``cloud`` to the points of the finer level ``children``."""
         assert children.parents is not None
         parent = children.parents
-        if self.jacobian is not None and parent.device.type == "cpu":
+        if self.jacobian is not None and devices.in_main_memory(parent):
             return self._expanded_in_cells(cloud, children, parent)
         return self.map(lambda values: values[parent]).extended(cloud.points[parent], children.points)
 

@@ -12,6 +12,7 @@ import torch
 
 from otreg.errors import ResourceError
 from otreg.measures import Measure
+from otreg.transport import devices
 from otreg.transport.pyramid import Cloud, Pyramid, single_level
 from otreg.transport.reductions.base import Potential, Temperature
 
@@ -72,7 +73,7 @@ def _softmin(
     """
     n = len(rows)
     per_column = g / eps + columns.weights.log()
-    at_a_time = _PAIRS_AT_A_TIME if g.device.type == "cpu" else _PAIRS_AT_A_TIME_GPU
+    at_a_time = _PAIRS_AT_A_TIME if devices.in_main_memory(g) else _PAIRS_AT_A_TIME_GPU
     chunk = min(n, max(1, at_a_time // len(columns)))
     parts: list[Potential] = []
     first = 0

@@ -24,6 +24,7 @@ import torch
 
 from otreg.errors import ResourceError
 from otreg.measures import Measure
+from otreg.transport import devices
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.pyramid_torch import build_pyramid_on_device
 from otreg.transport.reductions.base import Potential, Temperature
@@ -73,7 +74,7 @@ class KeopsCoupling:
     def __init__(self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature) -> None:
         self._source, self._target = source, target
         self._eps, self._p = temperature.eps, temperature.p
-        self._size = _BLOCK_CPU if source.points.device.type == "cpu" else _BLOCK_GPU
+        self._size = _BLOCK_CPU if devices.in_main_memory(source.points) else _BLOCK_GPU
         self._search = BlockSearch(source, target, f, g, temperature, size=self._size)
 
     @property
