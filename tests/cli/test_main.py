@@ -141,6 +141,19 @@ def test_idle_openmp_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
 
 
+@pytest.mark.parametrize(("arguments", "code"), [(["schema", "register"], 0), (["schema", "nothing"], 2)])
+def test_the_installed_command_says_everything_and_then_ends_at_once(otreg_here, arguments, code):
+    script = (
+        "import atexit, sys\nfrom otreg_cli.start import main\n"
+        "atexit.register(print, 'taken apart')\n"
+        f"sys.argv = ['otreg', *{arguments!r}]\nmain()"
+    )
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    expected = otreg_here(*arguments)
+    assert (answer.returncode, expected.returncode) == (code, code)
+    assert (answer.stdout, answer.stderr) == (expected.stdout, expected.stderr)
+
+
 def test_a_closed_stdout_is_no_bug(pair):
     script = f"'{sys.executable}' -c 'from otreg_cli.main import main; main()' info '{pair[0]}' >&-"
     answer = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False)
