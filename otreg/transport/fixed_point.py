@@ -251,4 +251,4 @@ def _marginal_error(
     should = weights * relaxation.kept(relaxation.damping(at.eps) * old)
     excess = torch.expm1(((old - new) / at.eps).clamp_max(LARGEST_EXPONENT)).abs()
     total = should.sum()
-    return torch.where(total <= _NO_MASS, 0.0, (should * excess).sum() / total)
+    return ((should * excess).sum() / total).masked_fill(total <= _NO_MASS, 0.0)

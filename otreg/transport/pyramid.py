@@ -95,8 +95,13 @@ def sums_by_cell(values: torch.Tensor, cells: torch.Tensor, count: int) -> torch
     if devices.in_main_memory(values):
         out = torch.zeros((count, *values.shape[1:]), dtype=values.dtype, device=values.device)
         return out.index_add_(0, cells, values)
-    ends = torch.arange(count + 1, device=cells.device)
-    return torch.segment_reduce(values, "sum", lengths=torch.searchsorted(cells, ends).diff(), unsafe=True)
+    return torch.segment_reduce(values, "sum", lengths=run_lengths(cells, count), unsafe=True)
+
+
+def run_lengths(ascending: torch.Tensor, count: int) -> torch.Tensor:
+    """(count,) how often each of 0, ..., count - 1 occurs in ascending integers (n,); a device is not waited for."""
+    ends = torch.arange(count + 1, dtype=ascending.dtype, device=ascending.device)
+    return torch.searchsorted(ascending, ends).diff()
 
 
 def single_level(measure: Measure) -> Pyramid:

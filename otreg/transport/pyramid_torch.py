@@ -78,14 +78,14 @@ def hilbert_codes(cells: torch.Tensor, bits: int) -> torch.Tensor:
         for k in range(d):
             is_set = (axes[k] >> bit) & 1 == 1
             swapped = (axes[0] ^ axes[k]) & low_bits
-            axes[0] = axes[0] ^ torch.where(is_set, low_bits, swapped)
+            axes[0] = axes[0] ^ swapped.masked_fill(is_set, low_bits)
             if k > 0:
                 axes[k] = torch.where(is_set, axes[k], axes[k] ^ swapped)
     for k in range(1, d):  # Gray encode
         axes[k] = axes[k] ^ axes[k - 1]
     flips = torch.zeros_like(axes[0])
     for bit in range(bits - 1, 0, -1):
-        flips = torch.where((axes[-1] >> bit) & 1 == 1, flips ^ ((1 << bit) - 1), flips)
+        flips = flips ^ ((axes[-1] >> bit) & 1) * ((1 << bit) - 1)
     codes = torch.zeros_like(axes[0])
     for bit in range(bits - 1, -1, -1):  # interleave, the first axis on top
         for axis in axes:

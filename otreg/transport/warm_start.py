@@ -99,7 +99,7 @@ def _shared(
     both = axes.T @ ((share[:, None] * (step - mean)).T @ z) @ axes
     sums = spread[:, None] + spread[None, :]
     known = sums > _FLAT * spread[-1].clamp_min(1e-300)
-    slope = torch.where(known, (both + both.T) / torch.where(known, sums, torch.ones_like(sums)), 0.0)
+    slope = ((both + both.T) / sums).masked_fill(~known, 0.0)
     slope = axes @ slope @ axes.T
 
     def gained(at: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from typing import final
 
 import torch
 
-from otreg.transport.pyramid import Cloud
+from otreg.transport.pyramid import Cloud, run_lengths, sums_by_cell
 from otreg.transport.reductions.base import Potential, Temperature
 
 # Blocks grow by this factor from one size to the next, up to the size of which a cloud has only a few.
@@ -154,18 +154,18 @@ def find_active_pairs(
     j = torch.arange(len(columns[-1]), device=device).repeat(len(rows[-1]))
     dropped = torch.zeros(len(rows[-1]), dtype=torch.float64, device=device)
     for size in range(len(rows) - 1, -1, -1):
+        r, c = len(rows[size]), len(columns[size])
+        exists = (i < r) & (j < c)  # the last blocks were split into more than there are
+        i, j = i.clamp_max(r - 1), j.clamp_max(c - 1)
         share = _log_shares(rows[size], columns[size], i, j, eps, p)
         stays = share >= -cut
-        # Sums over runs, not by index: those come out in any order on a GPU.
-        lengths = torch.bincount(i, minlength=len(dropped))
-        dropped = dropped + torch.segment_reduce(
-            torch.where(stays, 0.0, share.exp()), "sum", lengths=lengths, unsafe=True
-        )
-        i, j = i[stays], j[stays]
+        dropped = dropped + sums_by_cell(share.exp().masked_fill(stays | ~exists, 0.0), i, r)
+        kept = (stays & exists).nonzero()[:, 0]  # how many is all that a device is asked for at each size
+        i, j = i[kept], j[kept]
         if size > 0:
             dropped = dropped.repeat_interleave(_BRANCH)[: len(rows[size - 1])]
-            i, j = _split(i, j, len(rows[size - 1]), len(columns[size - 1]))
-    counts = torch.bincount(i, minlength=len(dropped))
+            i, j = _split(i, j)
+    counts = run_lengths(i, len(dropped))
     empty = (counts == 0).nonzero()[:, 0]
     if len(empty):
         i, order = torch.cat([i, empty]).sort(stable=True)
@@ -186,14 +186,13 @@ def _log_shares(
     return out
 
 
-def _split(i: torch.Tensor, j: torch.Tensor, row_blocks: int, column_blocks: int) -> tuple[torch.Tensor, torch.Tensor]:
+def _split(i: torch.Tensor, j: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """All pairs of the smaller blocks that pairs (i, j) of larger ones consist of, row by row."""
     within = torch.arange(_BRANCH, device=i.device)
     i = (i[:, None, None] * _BRANCH + within[None, :, None]).expand(-1, -1, _BRANCH)
     j = (j[:, None, None] * _BRANCH + within[None, None, :]).expand(-1, _BRANCH, -1)
-    exists = (i < row_blocks) & (j < column_blocks)
-    i, order = i[exists].sort(stable=True)
-    return i, j[exists][order]
+    i, order = i.flatten().sort(stable=True)
+    return i, j.flatten()[order]
 
 
 def _most_likely(rows: Statistics, columns: Statistics, p: int) -> torch.Tensor:

@@ -112,7 +112,7 @@ def _softmin_rows(
     if moments == 0:
         return Potential(values, x)
     if p == 1:  # the gradient is the mean direction (x - y) / |x - y|
-        plan = torch.where(cost > 0, plan / cost, 0.0)
+        plan = (plan / cost).masked_fill(cost == 0, 0.0)
         return Potential(values, x - (x * plan.sum(1)[:, None] - plan @ y) / total[:, None])
     image = (plan @ y) / total[:, None]
     return Potential(values, image, _covariance(plan / total[:, None], y, image) / eps if moments == 2 else None)

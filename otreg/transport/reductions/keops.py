@@ -25,7 +25,7 @@ import torch
 from otreg.errors import ResourceError
 from otreg.measures import Measure
 from otreg.transport import devices
-from otreg.transport.pyramid import Cloud, Pyramid
+from otreg.transport.pyramid import Cloud, Pyramid, run_lengths
 from otreg.transport.pyramid_torch import build_pyramid_on_device
 from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.blocks import ActivePairs, BlockSearch
@@ -125,12 +125,12 @@ class KeopsCoupling:
         per_column = g / self._eps + columns.weights.log().clamp_min(_LOG_NOTHING)
         # About where the rows' mass goes: second moments around it do not cancel.
         around = previous.image.contiguous()
-        extra = [g.new_tensor([_TINY])] if self._p == 1 else [around] if order == 2 else []
+        extra = [g.new_full((1,), _TINY)] if self._p == 1 else [around] if order == 2 else []
         out = kernel(
             rows.points.contiguous(),
             columns.points.contiguous(),
             per_column[:, None],
-            g.new_tensor([1 / self._eps if self._p == 1 else 0.5 / self._eps]),
+            g.new_full((1,), (1.0 if self._p == 1 else 0.5) / self._eps),
             *extra,
             ranges=ranges,
         )
@@ -161,7 +161,7 @@ def ranges_of(pairs: ActivePairs, *, rows: int, columns: int, size: int) -> Rang
     first = new.nonzero()[:, 0]
     last = torch.nn.functional.pad(first[1:], (0, 1), value=len(j)) - 1
     summed = torch.stack([j[first] * size, ((j[last] + 1) * size).clamp_max(columns)], 1)
-    counts = torch.bincount(i[first], minlength=len(pairs.dropped))
+    counts = run_lengths(i[first], len(pairs.dropped))
     blocks = torch.arange(len(pairs.dropped), device=device) * size
     taken = torch.stack([blocks, (blocks + size).clamp_max(rows)], 1)
     half = taken.int().contiguous(), counts.cumsum(0).int(), summed.int().contiguous()
