@@ -6,6 +6,8 @@ only the ``v`` lines (and ``vn`` lines, when there is one normal per vertex and 
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +21,7 @@ from otreg.io.cells import blocks_of_lists, not_lines_then_faces, segments_of_li
 from otreg.io.numbers import as_text, unchanged
 from otreg.io.source import read_bytes
 from otreg.io.text_lines import TextLines, numbers_of
+from otreg.io.words import Words
 from otreg.shapes import Shape
 
 Integers = npt.NDArray[np.int64]
@@ -40,12 +43,8 @@ def read_obj(path: Path) -> Shape:
     Raises FormatError that names the line.
     """
     text = _logical_lines(read_bytes(path))
-    rows: dict[bytes, list[int]] = {b"v": [], b"vn": [], b"f": [], b"l": []}
-    for row, line in enumerate(text.lines):
-        word = line.split(None, 1)[:1]
-        if word and word[0] in rows:
-            rows[word[0]].append(row)
-    if not rows[b"v"]:
+    rows = _rows_by_keyword(text.lines)
+    if not len(rows[b"v"]):
         raise FormatError("has no 'v' lines, so it holds no points")
     vertices = _Statements(text, rows[b"v"])
     points, point_data = _points_of(vertices)
@@ -60,17 +59,15 @@ def read_obj(path: Path) -> Shape:
     normals = _normals_per_vertex(_Statements(text, rows[b"vn"]), faces, corners, len(points))
     if normals is not None:
         point_data["normals"] = normals
-    elif rows[b"vn"]:
+    elif len(rows[b"vn"]):
         warnings.append("normals are given per corner, not per vertex; they are kept as they are")
     return Shape(
         points=points,
         cells=tuple(blocks),
         point_data=point_data,
-        comments=tuple(_comment(line) for line in text.lines if line.startswith(b"#")),
+        comments=tuple(_comment(text.lines[row]) for row in rows[b"#"].tolist()),
         warnings=tuple(warnings),
-        native=ObjNative(
-            text, defined, np.array(rows[b"vn"] if normals is not None else [], dtype=np.int64), point_data
-        ),
+        native=ObjNative(text, defined, rows[b"vn"] if normals is not None else np.zeros(0, np.int64), point_data),
     )
 
 
@@ -91,21 +88,47 @@ def obj_cannot_hold(shape: Shape) -> str | None:
     return None
 
 
+def _rows_by_keyword(lines: Sequence[bytes]) -> dict[bytes, Integers]:
+    """The rows of the lines that begin with each of v, vn, f and l, and with a comment's #."""
+    by_head: dict[bytes, list[int]] = defaultdict(list)
+    for row, line in enumerate(lines):
+        by_head[line[:3]].append(row)  # enough to see the whole keyword: few different ones, of many lines
+    found: dict[bytes, list[int]] = {keyword: [] for keyword in (b"v", b"vn", b"f", b"l", b"#")}
+    for head, rows in by_head.items():
+        if head.startswith(b"#"):
+            found[b"#"] += rows
+        elif head[:1].isspace():
+            for row in rows:
+                for keyword in lines[row].split(None, 1)[:1]:
+                    if keyword in found and keyword != b"#":
+                        found[keyword].append(row)
+        elif head and head.split()[0] in found:
+            found[head.split()[0]] += rows
+    return {keyword: np.sort(np.array(rows, dtype=np.int64)) for keyword, rows in found.items()}
+
+
 class _Statements:
-    """The words behind the keyword of some lines, comments removed."""
+    """Some lines with the keyword and the words behind it, comments removed."""
 
-    def __init__(self, text: TextLines, rows: list[int]) -> None:
-        self.rows = np.array(rows, dtype=np.int64)
-        self.words = [_words(text.lines[row]) for row in rows]
-        self.numbers = [row + 1 for row in rows]
+    def __init__(self, text: TextLines, rows: Integers) -> None:
+        self.rows = rows
+        self.numbers = (rows + 1).tolist()
+        lines = [text.lines[row] for row in rows.tolist()]
+        together = b"\n".join(lines)
+        if b"#" in together or b"\\" in together:
+            lines = [_bare(line) for line in lines]
+        self.words = Words(lines)
+        self.sizes = self.words.counts - 1
+
+    def values(self, first: int, count: int) -> list[list[bytes]]:
+        """``count`` words of each line, from word ``first`` on; the keyword is word 0."""
+        texts = self.words.texts
+        return [texts[k : k + count] for k in (self.words.firsts + first).tolist()]
 
 
-def _words(line: bytes) -> list[bytes]:
-    if b"#" in line:
-        line = line[: line.index(b"#")]
-    if b"\n" in line:
-        line = line.replace(b"\\\r\n", b" ").replace(b"\\\n", b" ")
-    return line.split()[1:]
+def _bare(line: bytes) -> bytes:
+    """A line without its comment, in one piece."""
+    return line.partition(b"#")[0].replace(b"\\\r\n", b" ").replace(b"\\\n", b" ")
 
 
 def _logical_lines(data: bytes) -> TextLines:
@@ -126,39 +149,39 @@ def _logical_lines(data: bytes) -> TextLines:
 
 
 def _points_of(vertices: _Statements) -> tuple[npt.NDArray[np.float64], dict[str, npt.NDArray[Any]]]:
-    sizes = [len(words) for words in vertices.words]
-    if min(sizes) < 3:
-        k = next(k for k, size in enumerate(sizes) if size < 3)
+    sizes = vertices.sizes
+    if sizes.min() < 3:
+        k = int(np.argmax(sizes < 3))
         raise FormatError(f"line {vertices.numbers[k]}: 'v' needs 3 numbers; found {sizes[k]}")
-    points = numbers_of([words[:3] for words in vertices.words], vertices.numbers, "a coordinate of 'v'")
+    points = numbers_of(vertices.values(1, 3), vertices.numbers, "a coordinate of 'v'")
     data: dict[str, npt.NDArray[Any]] = {}
-    if min(sizes) == max(sizes) and sizes[0] in (6, 7):
-        colours = numbers_of([words[-3:] for words in vertices.words], vertices.numbers, "a colour of 'v'")
+    if sizes.min() == sizes.max() and sizes[0] in (6, 7):
+        colours = numbers_of(vertices.values(sizes[0] - 2, 3), vertices.numbers, "a colour of 'v'")
         data = {name: colours[:, k].copy() for k, name in enumerate(("red", "green", "blue"))}
     return points, data
 
 
 def _indices(statements: _Statements, defined: Integers, *, part: int) -> tuple[Integers, Integers]:
     """The zero-based indices of all corners, and how many each line has; ``part`` 0 of ``v/vt/vn``, or 2."""
-    counts = np.array([len(words) for words in statements.words], dtype=np.int64)
-    words = [word for line in statements.words for word in line]
-    if any(b"/" in word for word in words[:1]) or any(b"/" in word for word in words):
-        words = [[*word.split(b"/"), b"", b""][part] for word in words]
-    elif part:
-        return np.zeros(0, np.int64), counts
-    if not words:
-        return np.zeros(0, np.int64), counts
+    counts = statements.sizes
+    behind_keywords = np.ones(int(statements.words.counts.sum()), dtype=bool)
+    behind_keywords[statements.words.firsts] = False
+    corners = np.flatnonzero(behind_keywords)
     owner = np.repeat(np.arange(len(counts)), counts)
-    try:
-        raw = np.array([int(word) for word in words], dtype=np.int64)
-    except (ValueError, OverflowError):
-        if part:
-            return np.zeros(0, np.int64), counts
-        k = next(k for k, word in enumerate(words) if not _is_index(word))
-        shown = ascii(words[k][:40].decode("latin-1"))
-        raise FormatError(
-            f"line {statements.numbers[owner[k]]}: an index must be a whole number; found {shown}"
-        ) from None
+    raw = statements.words.whole_numbers(corners, slashes=part)
+    if raw is None:
+        words = [statements.words.texts[k] for k in corners.tolist()]
+        words = [[*word.split(b"/"), b"", b""][part] for word in words]
+        try:
+            raw = np.array([int(word) for word in words], dtype=np.int64)
+        except (ValueError, OverflowError):
+            if part:
+                return np.zeros(0, np.int64), counts
+            k = next(k for k, word in enumerate(words) if not _is_index(word))
+            shown = ascii(words[k][:40].decode("latin-1"))
+            raise FormatError(
+                f"line {statements.numbers[owner[k]]}: an index must be a whole number; found {shown}"
+            ) from None
     so_far = np.searchsorted(defined, statements.rows)[owner]
     indices = np.where(raw < 0, so_far + raw, raw - 1)
     wrong = (raw == 0) | (indices < 0) | (indices >= len(defined))
@@ -182,12 +205,12 @@ def _normals_per_vertex(
     statements: _Statements, faces: _Statements, corners: Integers, n: int
 ) -> npt.NDArray[np.float64] | None:
     """(n, 3) normals, if there are as many as vertices and every corner uses the normal of its vertex's number."""
-    if len(statements.words) != n or any(len(words) != 3 for words in statements.words):
+    if len(statements.rows) != n or (statements.sizes != 3).any():
         return None
     used, _ = _indices(faces, statements.rows, part=2)
     if len(corners) and not np.array_equal(used, corners):
         return None
-    return numbers_of(statements.words, statements.numbers, "a coordinate of 'vn'")
+    return numbers_of(statements.values(1, 3), statements.numbers, "a coordinate of 'vn'")
 
 
 def _comment(line: bytes) -> str:
