@@ -68,7 +68,7 @@ def small_motion(
     design = torch.cat([turned, identity], 2)  # (n, d, k + d)
     measured = metric @ design
     normal = (weights @ (design.transpose(1, 2) @ measured).flatten(1)).unflatten(-1, (design.shape[2],) * 2)
-    right = torch.einsum("...n,ndk,...nd->...k", weights, measured, ways)
+    right = (weights[..., None] * ways).flatten(-2) @ measured.flatten(0, 1)
     # About the centre the unknowns are of one size: shift the columns of the generators by what they do to it.
     k = len(directions)
     change = torch.eye(k + d, dtype=points.dtype, device=points.device).expand(*normal.shape).clone()

@@ -11,13 +11,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.spatial import cKDTree
 
 from otreg.measures import Measure
 from otreg.registration.alignment import shape_metric, small_motion
 from otreg.registration.coarse import Poses, cells, fitting_cells
 from otreg.registration.cover import angles
 from otreg.registration.descriptors import Array, descriptors_of, normals_of
+from otreg.registration.surface_kernels import binned, laid, nearest_of
 
 # Cells of the larger shape are at most so many times those of the smaller one.
 _LARGER = 4
@@ -49,24 +49,19 @@ class Surfaces:
         self.edge = max(fitting_cells(small, count)[1], fitting_cells(large, _LARGER * count)[1])
         coarse = [cells(measure, self.edge) for measure in (source, target)]
         self._size = size
-        self._x, self._y = (measure.points.numpy() for measure in coarse)
-        self._normals = [normals_of(points, self.edge) for points in (self._x, self._y)]
-        self._trees = [cKDTree(points) for points in (self._x, self._y)]
+        self._source, self._target = (_Surface(measure.points.numpy(), self.edge) for measure in coarse)
         # Masses of cells on a surface: the same in cells of one edge, but for how dense the shapes are.
         here, there = (_typical_mass(measure) for measure in coarse)
         self.density = there / here
 
     def alike(self, count: int) -> Poses:
         """At most ``count`` distinct poses in which parts look alike, those that share most surface first."""
-        described = [
-            descriptors_of(points, normals, self.edge)
-            for points, normals in zip((self._x, self._y), self._normals, strict=True)
-        ]
-        matched = _matches(*described)
-        d = self._x.shape[1]
+        x, y = self._source.points, self._target.points
+        matched = _matches(*(descriptors_of(s.points, s.normals, self.edge) for s in (self._source, self._target)))
+        d = x.shape[1]
         if len(matched) < d:
             return Poses(torch.empty(0, d, d, dtype=torch.float64), torch.empty(0, d, dtype=torch.float64))
-        poses = _consistent(self._x[matched[:, 0]], self._y[matched[:, 1]], self.edge)
+        poses = _consistent(x[matched[:, 0]], y[matched[:, 1]], self.edge)
         poses = self._best(poses, _REFINED)
         poses = self._best(self._refined(poses), count)
         return Poses(poses.matrix * self._size, poses.offset)
@@ -80,6 +75,19 @@ class Surfaces:
         """(s,) surface that the poses lay on surface and alongside it, over that of the shape that has less."""
         return self._shared(Poses(poses.matrix.double() / self._size, poses.offset.double()))
 
+    def distinct(self, poses: Poses, count: int) -> torch.Tensor:
+        """Indices of the first poses, at most ``count``, no two of which are the same."""
+        places = poses.matrix @ torch.from_numpy(self._source.points.mean(0)) + poses.offset
+        turned = angles(poses.matrix[:, None], poses.matrix) > _SAME_DEGREES
+        other = (turned | (torch.cdist(places, places) > _SAME_SHIFT * self.edge)).numpy()
+        kept: list[int] = []
+        for index in range(len(poses)):
+            if len(kept) == count:
+                break
+            if other[index, kept].all():
+                kept.append(index)
+        return torch.tensor(kept, dtype=torch.int64)
+
     def _best(self, poses: Poses, count: int) -> Poses:
         """Those that share most surface, at most ``count``, no two of them the same."""
         poses = poses[self._shared(poses).argsort(descending=True, stable=True)]
@@ -87,61 +95,74 @@ class Surfaces:
 
     def _shared(self, poses: Poses) -> torch.Tensor:
         matrix, offset = poses.matrix.numpy(), poses.offset.numpy()
-        total = np.zeros(len(matrix))
         size = np.abs(np.linalg.det(matrix)) ** (1 / matrix.shape[1])
-        turn, inverse = matrix / size[:, None, None], np.linalg.inv(matrix)
-        for forth in (True, False):
-            here, there = (0, 1) if forth else (1, 0)
-            every = (self._x, self._y)[here]
-            step = max(1, len(every) // _PROBES)
-            points, normals = every[::step], self._normals[here][::step]
-            if forth:
-                moved = np.einsum("sde,ke->skd", matrix, points) + offset[:, None]
-                turned, unit, area = np.einsum("sde,ke->skd", turn, normals), np.ones(len(matrix)), size**2
-            else:
-                moved = np.einsum("sde,ske->skd", inverse, points[None] - offset[:, None])
-                turned, unit, area = np.einsum("sed,ke->skd", turn, normals), size, np.ones(len(matrix))
-            distance, nearest = self._trees[there].query(moved, distance_upper_bound=_ON * self.edge / unit.min())
-            found = np.isfinite(distance)
-            ratio = np.where(found, distance, np.inf) * unit[:, None] / (_ON * self.edge)
-            along = np.einsum("skd,skd->sk", turned, self._normals[there][np.where(found, nearest, 0)])
-            near = np.where(ratio < 1, 1 - ratio**2, 0.0) * along**2
-            total += area * step * near.sum(1) / 2
-        return torch.from_numpy(total / min(len(self._x), len(self._y)))
+        inverse = np.linalg.inv(matrix)
+        bound = np.full(len(matrix), _ON * self.edge)
+        forth = self._source.on(self._target, matrix, offset, matrix / size[:, None, None], bound)
+        offset = -(inverse @ offset[..., None])[..., 0]
+        back = self._target.on(self._source, inverse, offset, inverse * size[:, None, None], bound / size)
+        total = (size**2 * forth + back) / 2
+        return torch.from_numpy(total / min(len(self._source.points), len(self._target.points)))
 
     def _refined(self, poses: Poses) -> Poses:
-        step = max(1, len(self._x) // _PROBES)
-        points = torch.from_numpy(self._x[::step])
-        metric = shape_metric(torch.from_numpy(self._x))[::step]
+        probes = self._source.probes
+        points = torch.from_numpy(self._source.points[probes])
+        metric = shape_metric(torch.from_numpy(self._source.points))[probes]
+        goals = torch.from_numpy(self._target.points)
         for k in range(_STEPS):
             bound = self.edge * (_CATCH + (_ON - _CATCH) * k / (_STEPS - 1))
             moved = points @ poses.matrix.mT + poses.offset[:, None]
-            distance, nearest = self._trees[1].query(moved.numpy(), distance_upper_bound=bound)
-            found = np.isfinite(distance)
-            weights = torch.from_numpy(np.where(found, (1 - (np.where(found, distance, 0) / bound) ** 2) ** 2, 0))
-            goal = torch.from_numpy(self._y[np.where(found, nearest, 0)])
-            ways = (goal - moved) @ torch.linalg.inv(poses.matrix).mT
+            nearest, distance = self._target.nearest(moved.numpy(), bound)
+            weights = torch.from_numpy((1 - (distance / bound) ** 2) ** 2)
+            ways = (goals[torch.from_numpy(nearest)] - moved) @ torch.linalg.inv(poses.matrix).mT
             new = poses.after(*small_motion(points, ways, weights, metric, scale=False))
-            enough = torch.from_numpy(found.sum(1) > 2 * points.shape[1])
+            enough = torch.from_numpy((distance < bound).sum(1) > 2 * points.shape[1])
             poses = Poses(
                 torch.where(enough[:, None, None], new.matrix, poses.matrix),
                 torch.where(enough[:, None], new.offset, poses.offset),
             )
         return poses
 
-    def distinct(self, poses: Poses, count: int) -> torch.Tensor:
-        """Indices of the first poses, at most ``count``, no two of which are the same."""
-        kept: list[int] = []
-        places = poses.matrix @ torch.from_numpy(self._x.mean(0)) + poses.offset
-        for index in range(len(poses)):
-            if len(kept) == count:
-                break
-            others = torch.tensor(kept, dtype=torch.int64)
-            turned = angles(poses.matrix[others], poses.matrix[index]) > _SAME_DEGREES
-            shifted = (places[others] - places[index]).norm(dim=1) > _SAME_SHIFT * self.edge
-            if bool((turned | shifted).all()):
-                kept.append(index)
-        return torch.tensor(kept, dtype=torch.int64)
+
+class _Surface:
+    """The cells of one shape and their normals, (n, d), sorted into bins for the compiled loops."""
+
+    def __init__(self, points: Array, edge: float) -> None:
+        self.points, self.normals = points, normals_of(points, edge)
+        # Some of the cells, evenly spread.
+        self.probes = slice(None, None, max(1, len(points) // _PROBES))
+        self._bins = binned(_in_space(points), _ON * edge)
+        self._order = self._bins[0]
+
+    def nearest(self, places: Array, bound: float) -> tuple[npt.NDArray[np.int64], Array]:
+        """(s, k) indices of the cells nearest to (s, k, d) places, and how far they are, or where that is beyond the
+        bound, some index and the bound."""
+        return nearest_of(_in_space(places), bound, _in_space(self.points), *self._bins)
+
+    def on(self, others: _Surface, matrix: Array, offset: Array, turn: Array, bound: Array) -> Array:
+        """(s,) how many cells poses, (s, d, d) and (s, d), lay on those of another shape, nearer than bounds (s,).
+
+        turn: (s, d, d) of the normals.
+        """
+        counts = laid(
+            _in_space(self.points[self.probes]),
+            _in_space(self.normals[self.probes]),
+            _in_space(matrix, axes=2),
+            _in_space(offset),
+            _in_space(turn, axes=2),
+            bound,
+            _in_space(others.points),
+            _in_space(others.normals),
+            *others._bins,
+        )
+        return np.asarray(counts * self.probes.step)
+
+
+def _in_space(values: Array, *, axes: int = 1) -> Array:
+    """(..., d) numbers as (..., 3), or (..., d, d) as (..., 3, 3): zeros for what the plane lacks."""
+    missing = 3 - values.shape[-1]
+    width = [(0, 0)] * (values.ndim - axes) + [(0, missing)] * axes
+    return np.ascontiguousarray(np.pad(values, width) if missing else values)
 
 
 def _typical_mass(measure: Measure) -> float:

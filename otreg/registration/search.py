@@ -51,8 +51,10 @@ _WHOLE = 0.9
 # Poses in which parts look alike that join the others, and the sizes of the source that are tried for a similarity,
 # over the one that gives both shapes one radius.
 _ALIKE = 12
-# An object in a scene is much smaller than the scene.
+# An object in a scene is much smaller than the scene; but where a pose of equal radii lays this much of each shape on
+# the other, neither is a small part of the other.
 _SIZES = (1.0, 0.8, 1.25, 0.64, 1.5625, 0.512, 0.41)
+_NEAR_SIZES, _MOST_OF_IT = _SIZES[:3], 0.75
 # Cells of the smaller shape in which parts are matched, and in which the surface is measured that poses share.
 _CELLS, _FINE_CELLS = 1500, 5000
 # Poses that go on are at most so many, and share at least this part of what the best one does.
@@ -115,8 +117,9 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
             # A start that is right already must not be led astray by coarse cells: it waits for the last round.
             poses.matrix[given], poses.offset[given] = as_given.matrix[0].float(), as_given.offset[0].float()
     density, shared = 1.0, None
-    if float(problem.overlaps(poses[scores.argmin()[None]])) < _WHOLE:
-        parts = _with_parts(normal, poses, given)
+    overlap = float(problem.overlaps(poses[scores.argmin()[None]]))
+    if overlap < _WHOLE:
+        parts = _with_parts(normal, poses, given, overlap)
         poses, given, density = parts.poses, parts.given, parts.density
         tried += parts.tried
         # Both sides share as much as the smaller one has, but their cells do not count exactly alike.
@@ -135,10 +138,14 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
     )
 
 
-def _with_parts(normal: _Normalised, poses: Poses, given: int) -> _Parts:
-    """The poses and those in which parts look alike, as far as they share enough surface."""
+def _with_parts(normal: _Normalised, poses: Poses, given: int, overlap: float) -> _Parts:
+    """The poses and those in which parts look alike, as far as they share enough surface.
+
+    overlap: of the best of the poses.
+    """
     found = [Poses(poses.matrix.double(), poses.offset.double())]
-    for size in _SIZES if normal.scale else _SIZES[:1]:
+    sizes = _SIZES if overlap < _MOST_OF_IT else _NEAR_SIZES
+    for size in sizes if normal.scale else sizes[:1]:
         found.append(Surfaces(normal.source, normal.target, count=_CELLS, size=size).alike(_ALIKE))
     every = Poses.join(found)
     # The best of them differ in details that coarse cells do not show.
