@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from otreg.errors import ResourceError
 from otreg.measures import Measure
 from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.blocks import ActivePairs
 from otreg.transport.reductions.dense import DenseCoupling
-from otreg.transport.reductions.keops import KeopsReduction, ranges_of
+from otreg.transport.reductions.keops import KeopsReduction, _kernel, ranges_of
 from tests.transport.conftest import require_keops
 from tests.transport.generators import cloud
 
@@ -70,7 +71,27 @@ def test_neighbouring_blocks_become_one_range():
     assert taken.tolist() == [[0, 10], [10, 20], [20, 23]]
     assert ends.tolist() == [2, 3, 4]
     assert summed.tolist() == [[0, 20], [30, 37], [20, 30], [20, 37]]
-    assert all(tensor.dtype == torch.int32 for tensor in (taken, ends, summed, *rest))
+    assert all(tensor.dtype == torch.int64 for tensor in (taken, ends, summed, *rest)), "else KeOps copies them"
+
+
+def test_points_in_main_memory_stay_there_when_keops_finds_a_gpu(monkeypatch):
+    require_keops()
+    import pykeops
+
+    monkeypatch.setattr(pykeops.config, "gpu_available", True)
+    point = torch.zeros(1, 3, dtype=torch.float64)
+    kernel = _kernel.__wrapped__(2, 1, 3, point.device)
+    assert kernel(point, point, point[:, :1], point[0, :1]).tolist() == [[0.0, 1.0, 0.0, 0.0, 0.0]]
+
+
+def test_points_on_a_gpu_that_keops_does_not_find_are_refused(monkeypatch):
+    # It would read the memory of the device as if it were main memory.
+    require_keops()
+    import pykeops
+
+    monkeypatch.setattr(pykeops.config, "gpu_available", False)
+    with pytest.raises(ResourceError, match=r"KeOps finds no CUDA driver and nvrtc\. Install g\+\+ and CUDA's nvrtc"):
+        KeopsReduction.check(torch.device("cuda", 99), 3)  # a device of which nothing has been compiled yet
 
 
 SOLVE = """

@@ -16,7 +16,7 @@ import torch
 
 from otreg.errors import ArgumentError, ResourceError
 from otreg.measures import Measure
-from otreg.transport import Sinkhorn
+from otreg.transport import Sinkhorn, reductions
 from otreg.transport.pyramid import Cloud
 from otreg.transport.reductions import select_reduction, triton_blocks
 from otreg.transport.reductions.base import Potential, Temperature
@@ -192,19 +192,64 @@ def test_without_triton_the_error_names_what_to_use(monkeypatch):
         select_reduction("triton", sphere(5, 1))
 
 
-def test_on_a_gpu_triton_comes_before_keops_and_keops_before_dense(monkeypatch):
-    there = SimpleNamespace(points=SimpleNamespace(device=torch.device("cuda")), dimension=7)
-    assert select_reduction("auto", there).name == "triton"
-    assert select_reduction("auto", there, exact=True).exact
-    monkeypatch.setattr(triton_blocks, "triton_is_installed", lambda: False)
-    monkeypatch.setattr(KeopsReduction, "check", lambda measure: None)
-    assert select_reduction("auto", there).name == "keops"
+@pytest.mark.parametrize(
+    ("broken", "coordinates", "chosen"),
+    [((), 7, "triton"), (("triton",), 7, "keops"), (("triton", "keops"), 7, "dense"), ((), 13, "keops")],
+)
+def test_on_a_gpu_triton_comes_before_keops_and_keops_before_dense(monkeypatch, broken, coordinates, chosen):
+    def compiles(name):
+        def check(*_):
+            if name in broken:
+                raise ResourceError("no compiler")
 
-    def fails(measure):
-        raise ResourceError("no compiler")
+        return check
 
-    monkeypatch.setattr(KeopsReduction, "check", fails)
-    assert select_reduction("auto", there).name == "dense"
+    monkeypatch.setattr(triton_blocks, "_compiles", compiles("triton"))
+    monkeypatch.setattr(KeopsReduction, "check", compiles("keops"))
+    reductions._fastest.cache_clear()
+    there = SimpleNamespace(
+        points=SimpleNamespace(device=torch.device("cuda")), coordinates=torch.zeros(1, coordinates)
+    )
+    assert select_reduction("auto", there).name == chosen
+    if chosen == "triton":
+        assert select_reduction("auto", there, exact=True).exact
+    reductions._fastest.cache_clear()
+
+
+def test_many_coordinates_are_refused_with_what_to_use(device):
+    m = on(device, cloud(5, 13, 1))
+    with pytest.raises(ArgumentError, match=r"at most 12 coordinates, features included; got 13\. Use 'keops'"):
+        select_reduction("triton", m)
+
+
+def test_a_compiler_that_fails_is_a_resource_error_that_says_so(monkeypatch, device):
+    class Broken:
+        def __getitem__(self, grid):
+            raise RuntimeError("Failed to find C compiler.\nPlease specify via CC")
+
+    monkeypatch.setattr(triton_blocks, "_kernels", lambda: SimpleNamespace(nothing=Broken()))
+    triton_blocks._compiles.cache_clear()
+    message = (
+        r"could not compile a kernel: RuntimeError: Failed to find C compiler\. Please specify via CC\. Install gcc"
+    )
+    with pytest.raises(ResourceError, match=message):
+        select_reduction("triton", on(device, sphere(5, 1)))
+
+
+def test_kernels_are_launched_on_the_device_of_the_points(monkeypatch, device):
+    entered = []
+    real = torch.cuda.device_of
+
+    def noted(tensor):
+        entered.append(tensor.device)
+        return real(tensor)
+
+    at = Temperature(2, 0.01, 1.0, 1.0, 20.0)
+    x, y, f, g, _ = coupled(device, sphere(20, 1), sphere(30, 2), at)
+    coupling = TritonReduction().couple(x, y, f, g, at)
+    monkeypatch.setattr(torch.cuda, "device_of", noted)
+    coupling.rows(g.values, f, moments=0)
+    assert entered == [x.points.device]
 
 
 COMPILE = """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import functools
+
+import torch
 
 from otreg.errors import ArgumentError, ResourceError
 from otreg.measures import Measure
@@ -16,8 +18,8 @@ __all__ = ["REDUCTIONS", "Coupling", "Potential", "Reduction", "select_reduction
 def select_reduction(name: str, measure: Measure, *, exact: bool = False) -> Reduction:
     """The backend of that name; "auto" is the fastest one that can work on the measure's device and dimension.
 
-    On a GPU that is triton where it is installed, else keops where it compiles, else dense. exact: sums in float64,
-    also where float32 is faster.
+    On a GPU that is triton where it compiles and takes that many coordinates, else keops where it compiles, else dense.
+    exact: sums in float64, also where float32 is faster.
     """
     if name == "auto":
         return _automatic(measure, exact=exact)
@@ -41,7 +43,7 @@ def select_reduction(name: str, measure: Measure, *, exact: bool = False) -> Red
     if name == "triton":
         from otreg.transport.reductions.triton_blocks import TritonReduction
 
-        TritonReduction.check(measure)
+        TritonReduction.check(measure.points.device, measure.coordinates.shape[1])
         return TritonReduction(exact=exact)
     raise ArgumentError(f"reduction must be one of auto, {', '.join(REDUCTIONS)}; got '{name}'.")
 
@@ -51,16 +53,20 @@ def _automatic(measure: Measure, *, exact: bool) -> Reduction:
     if device.type == "cpu":
         return select_reduction("cpu" if measure.dimension <= 3 else "dense", measure, exact=exact)
     if device.type == "cuda":
-        from otreg.transport.reductions.triton_blocks import triton_is_installed
-
-        if triton_is_installed():
-            return select_reduction("triton", measure, exact=exact)
-        if importlib.util.find_spec("pykeops") is not None:
-            from otreg.transport.reductions.keops import KeopsReduction
-
-            try:
-                KeopsReduction.check(measure)
-            except ResourceError:  # nothing can compile it here
-                return select_reduction("dense", measure)
-            return KeopsReduction()
+        return select_reduction(_fastest(device, measure.coordinates.shape[1]), measure, exact=exact)
     return select_reduction("dense", measure)
+
+
+@functools.cache
+def _fastest(device: torch.device, coordinates: int) -> str:
+    """What works best on a CUDA device, tried once in a process: a failure to compile may take seconds."""
+    from otreg.transport.reductions.keops import KeopsReduction
+    from otreg.transport.reductions.triton_blocks import TritonReduction
+
+    for name, reduction in (("triton", TritonReduction), ("keops", KeopsReduction)):
+        try:
+            reduction.check(device, coordinates)
+        except (ResourceError, ArgumentError):  # it cannot work here, or not with so many coordinates
+            continue
+        return name
+    return "dense"

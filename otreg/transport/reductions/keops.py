@@ -49,9 +49,9 @@ class KeopsReduction:
     name: str = "keops"
 
     @staticmethod
-    def check(measure: Measure) -> None:
-        """Raises ResourceError when KeOps cannot compile for the measure's device."""
-        _kernel(2, 1, measure.coordinates.shape[1], measure.points.device)
+    def check(device: torch.device, coordinates: int) -> None:
+        """Raises ResourceError when KeOps cannot compile for a device. coordinates: of a point, features included."""
+        _kernel(2, 1, coordinates, device)
 
     def pyramid(self, measure: Measure, finest_cell: float) -> Pyramid:
         """Hilbert-sorted points and cells of ``finest_cell * 2^k``; in more than three dimensions the points alone."""
@@ -149,7 +149,7 @@ class KeopsCoupling:
 
 
 def ranges_of(pairs: ActivePairs, *, rows: int, columns: int, size: int) -> Ranges:
-    """KeOps' six tensors for a sum over the active blocks of ``size`` columns, for each block of ``size`` rows.
+    """KeOps' six tensors (int64) for a sum over the active blocks of ``size`` columns, for each block of ``size`` rows.
 
     Neighbouring blocks become one range. The last three describe sums over the rows, which are not taken: they repeat
     the first three.
@@ -164,7 +164,7 @@ def ranges_of(pairs: ActivePairs, *, rows: int, columns: int, size: int) -> Rang
     counts = run_lengths(i[first], len(pairs.dropped))
     blocks = torch.arange(len(pairs.dropped), device=device) * size
     taken = torch.stack([blocks, (blocks + size).clamp_max(rows)], 1)
-    half = taken.int().contiguous(), counts.cumsum(0).int(), summed.int().contiguous()
+    half = taken, counts.cumsum(0), summed
     return *half, *half
 
 
@@ -177,8 +177,10 @@ def _kernel(p: int, order: int, dimension: int, device: torch.device) -> Kernel:
     root. p = 2: it is E - S |x - y|^2, and the points y are summed; with order 2, given t (n, D), y - t and its
     products with itself.
 
-    The first call in a process imports KeOps; the first one on a machine compiles for some seconds and leaves the
-    result in KeOps' own cache. Raises ResourceError when that fails.
+    It computes where the points are: left to itself, KeOps takes points in main memory to a GPU that it finds, and
+    reads those on a GPU that it does not find as if they were in main memory. The first call in a process imports
+    KeOps; the first one on a machine compiles for some seconds and leaves the result in KeOps' own cache. Raises
+    ResourceError when that fails.
     """
     distance = "Sqrt(SqDist(X, Y))" if p == 1 else "SqDist(X, Y)"
     summed, extra = {
@@ -191,13 +193,16 @@ def _kernel(p: int, order: int, dimension: int, device: torch.device) -> Kernel:
             import pykeops
             from pykeops.torch import Genred
 
-            kernel: Kernel = Genred(
+            if device.type == "cuda" and not pykeops.config.gpu_available:
+                raise RuntimeError("KeOps finds no CUDA driver and nvrtc")
+            reduction = Genred(
                 f"E - S * {distance}",
                 [f"X = Vi({dimension})", f"Y = Vj({dimension})", "E = Vj(1)", "S = Pm(1)", *extra],
                 reduction_op="Max_SumShiftExpWeight",
                 axis=1,
                 formula2=f"Concat(IntCst(1), {summed})",
             )
+            kernel = functools.partial(reduction, backend="GPU" if device.type == "cuda" else "CPU")
             point = torch.zeros(1, dimension, dtype=torch.float64, device=device)
             last = [point if "Vi" in alias else point[0, :1] for alias in extra]
             kernel(point, point, point[:, :1], point[0, :1], *last)  # compiles, or loads what was compiled before
@@ -205,7 +210,11 @@ def _kernel(p: int, order: int, dimension: int, device: torch.device) -> Kernel:
     except Exception as error:  # KeOps lets through whatever its import, the compiler and the loader raise
         raise ResourceError(
             f"reduction 'keops' could not compile its kernel: {_reason(error)}. "
-            "Install g++ or use --reduction dense or cpu."
+            + (
+                "Install g++ and CUDA's nvrtc or use --reduction triton or dense."
+                if device.type == "cuda"
+                else "Install g++ or use --reduction dense or cpu."
+            )
         ) from error
     return kernel
 

@@ -8,6 +8,7 @@ tensors in main memory, which is how they are tested without a GPU.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ _WARPS = 8
 _LOG_NOTHING = -1e30  # stands for log(0): infinities would make NaN of what is multiplied by them
 # So few pairs are summed in float64: it costs next to nothing, and blurs far beyond the size of the measures need it.
 _FEW_PAIRS = 2**16
+# Coordinates, features included, that a tile has registers for; the loops over them are unrolled when compiled.
+_MOST_COORDINATES = 12
 
 
 def triton_is_installed() -> bool:
@@ -48,7 +51,7 @@ def triton_interprets() -> bool:
 @final
 @dataclass(frozen=True)
 class TritonReduction:
-    """Block-sparse softmins of Triton kernels, for points of any dimension on a CUDA device.
+    """Block-sparse softmins of Triton kernels, for points with up to 12 coordinates on a CUDA device.
 
     exact: sum in float64, slower.
     """
@@ -57,15 +60,24 @@ class TritonReduction:
     name: str = "triton"
 
     @staticmethod
-    def check(measure: Measure) -> None:
-        """Raises ResourceError where Triton is missing, ArgumentError for points that are not on a CUDA device."""
+    def check(device: torch.device, coordinates: int) -> None:
+        """Raises ResourceError where Triton is missing or cannot compile, ArgumentError for points that it cannot take.
+
+        coordinates: of a point, features included. The first call for a device compiles a kernel.
+        """
         if not triton_is_installed():
             raise ResourceError("reduction 'triton' needs Triton, which is missing. Use 'keops', 'cpu' or 'dense'.")
-        if measure.points.device.type != "cuda" and not triton_interprets():
+        if coordinates > _MOST_COORDINATES:
             raise ArgumentError(
-                f"reduction 'triton' works on points on a CUDA device; got points on {measure.points.device}. "
-                "Use 'cpu', 'keops' or 'dense'."
+                f"reduction 'triton' takes points with at most {_MOST_COORDINATES} coordinates, features included; got "
+                f"{coordinates}. Use 'keops' or 'dense'."
             )
+        if device.type != "cuda" and not triton_interprets():
+            raise ArgumentError(
+                f"reduction 'triton' works on points on a CUDA device; got points on {device}. Use 'cpu', 'keops' or "
+                "'dense'."
+            )
+        _compiles(device)
 
     def pyramid(self, measure: Measure, finest_cell: float) -> Pyramid:
         """Hilbert-sorted points and cells of ``finest_cell * 2^k``; in more than three dimensions the points alone."""
@@ -89,6 +101,9 @@ class TritonCoupling:
         # Exponents and sums over a tile in float32: below 1e-6 wherever blocks are not wide, and those are exact.
         self.rounding = 3e-14 if exact else 2e-6
         self._exact, self._at = exact, temperature
+        # In the memory of the device, since numbers among the arguments of a kernel are float32; filled there,
+        # since a copy from here would wait for all that the device still has to do.
+        self._eps = torch.full((1,), temperature.eps, dtype=torch.float64, device=source.points.device)
         self._search = BlockSearch(source, target, f, g, temperature, size=_BLOCK)
         self._source = _Side(source, f)
         self._target = self._source if target is source and g is f else _Side(target, g)
@@ -116,13 +131,12 @@ class TritonCoupling:
         kernels = _kernels()
         d, n = rows.points.shape  # dimension, rows
         moments = min(moments, self._at.p)
-        eps = g.new_tensor([self._at.eps])
         values = torch.empty(n, dtype=g.dtype, device=g.device)
         image = torch.empty((n, d) if moments else (0, d), dtype=g.dtype, device=g.device)
         jacobian = torch.empty((n, d, d) if moments == 2 else (0, d, d), dtype=g.dtype, device=g.device)
         redo = torch.ones(n, dtype=torch.int32, device=g.device)
         summed = columns.points, g.contiguous(), columns.log_weights, columns.points.shape[1]
-        active = pairs.starts, pairs.columns, eps
+        active = pairs.starts, pairs.columns, self._eps
         written = values, image, jacobian, redo
         sizes = {
             "D": d,
@@ -136,12 +150,13 @@ class TritonCoupling:
             "enable_fp_fusion": True,
         }
         grid = (len(rows.centres),)
-        if not self._exact:
-            guess = previous.values.contiguous()
-            kernels.softmin_fast[grid](
-                rows.points, guess, rows.centres, rows.images, n, *summed, *active, *written, **sizes
-            )
-        kernels.softmin_exact[grid](rows.points, rows.images, n, *summed, *active, *written, **sizes)
+        with torch.cuda.device_of(g):  # Triton launches on the current device, which may be another one
+            if not self._exact:
+                guess = previous.values.contiguous()
+                kernels.softmin_fast[grid](
+                    rows.points, guess, rows.centres, rows.images, n, *summed, *active, *written, **sizes
+                )
+            kernels.softmin_exact[grid](rows.points, rows.images, n, *summed, *active, *written, **sizes)
         return Potential(values, image if moments else previous.image, jacobian if moments == 2 else None)
 
 
@@ -163,6 +178,24 @@ class _Side:
     @cached_property
     def images(self) -> torch.Tensor:
         return padded(self._potential.image, _BLOCK).mean(1)
+
+
+@functools.cache
+def _compiles(device: torch.device) -> None:
+    """Raises ResourceError where Triton cannot compile for a device or launch there.
+
+    Its launcher needs a C compiler and the headers of Python, its machine code a card that is not too old.
+    """
+    out = torch.zeros(1, dtype=torch.int32, device=device)
+    try:
+        with torch.cuda.device_of(out):
+            _kernels().nothing[(1,)](out)
+    except Exception as error:  # Triton lets through whatever its import, the compiler and the driver raise
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ResourceError(
+            f"reduction 'triton' could not compile a kernel: {reason}. Install gcc and python3-dev or use 'keops' or "
+            "'dense'."
+        ) from error
 
 
 def _power_of_two(k: int) -> int:
