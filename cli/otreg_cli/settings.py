@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 
 import otreg
-from otreg.config import Resolved, environment_layer, file_layer, flag_layer, resolve
+from otreg.config import Resolved, environment_layer, flag_layer, resolve
 from otreg_cli.files import write_text
 from otreg_cli.options import flag, given
 
@@ -22,12 +22,12 @@ def resolved_settings(schema: type[Config], flags: Mapping[str, Any], config_fil
 
     Raises SettingsError with a line for each thing that is wrong, InputFileError when the file cannot be read.
     """
-    return resolve(
-        schema,
-        environment_layer(schema, os.environ),
-        *([] if config_file is None else [file_layer(schema, config_file)]),
-        flag_layer(schema, given(flags), flag=flag),
-    )
+    files = []
+    if config_file is not None:
+        from otreg.config import file_layer
+
+        files = [file_layer(schema, config_file)]
+    return resolve(schema, environment_layer(schema, os.environ), *files, flag_layer(schema, given(flags), flag=flag))
 
 
 def save_settings(config: BaseModel, file: Path, *, run: str, overwrite: bool) -> None:

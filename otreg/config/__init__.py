@@ -1,10 +1,13 @@
-"""One schema for flags and files: what can be set, in which unit, with which default. Imports no array library."""
+"""One schema for flags and files: what can be set, in which unit, with which default. Imports no array library.
 
-from otreg.config.batch import BatchConfig
-from otreg.config.batch_file import load_batch
+What reads files and describes batches is imported when it is first used: most commands need neither.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from otreg.config.layers import COMMAND_SCHEMAS, Layer, Origin, Resolved, environment_layer, flag_layer, resolve
 from otreg.config.length import Length
-from otreg.config.pair import BatchPair, PairConfig
 from otreg.config.parse import load_settings
 from otreg.config.settings import (
     AUTO_REACH_BLURS,
@@ -17,7 +20,21 @@ from otreg.config.settings import (
     RegisterConfig,
     TransportConfig,
 )
-from otreg.config.settings_file import file_layer
+
+if TYPE_CHECKING:
+    from otreg.config.batch import BatchConfig
+    from otreg.config.batch_file import load_batch
+    from otreg.config.pair import BatchPair, PairConfig
+    from otreg.config.settings_file import file_layer
+
+# Public name -> the module that defines it.
+_HOME = {
+    "BatchConfig": "otreg.config.batch",
+    "BatchPair": "otreg.config.pair",
+    "PairConfig": "otreg.config.pair",
+    "file_layer": "otreg.config.settings_file",
+    "load_batch": "otreg.config.batch_file",
+}
 
 __all__ = [
     "AUTO_REACH_BLURS",
@@ -44,3 +61,15 @@ __all__ = [
     "load_settings",
     "resolve",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'otreg.config' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value  # the next access does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
