@@ -20,6 +20,9 @@ _REMEMBERED = 512
 # Slices in a group, and row slices in a block.
 _MEMBERS = GROUP // SLICE
 _PARTS = BLOCK // SLICE
+# A block of rows has twice the radius of a slice of columns, on a surface with even points; where it is wider by this
+# factor than the narrowest slice, it is bounded in parts.
+_WIDE = 3.0
 _NEVER = -1e300
 
 
@@ -27,12 +30,13 @@ _NEVER = -1e300
 def block_statistics(x, f, image, weights, size, p):
     """Per block of ``size`` points of D coordinates: what bounds and softmins need of it.
 
-    Returns (3 D + 4, blocks): centre c (D), mean image t (D), radius r, half-extents h (D), linearised maximum, mass,
-    log mass. With u = x_i - c the maximum is of f_i - <c - t, u> - |u|^2 / 2 for p = 2, of f_i - <c - t, u> for p = 1.
+    Returns (3 D + 5, blocks): centre c (D), mean image t (D), radius r, half-extents h (D), linearised maximum, mass,
+    log mass, concave maximum. With u = x_i - c the first maximum is of f_i - <c - t, u>, the second (p = 2) of the same
+    less |u|^2 / 2.
     """
     n, d = x.shape
     blocks = (n + size - 1) // size
-    out = np.zeros((3 * d + 4, blocks))
+    out = np.zeros((3 * d + 5, blocks))
     for block in prange(blocks):
         first = block * size
         last = min(first + size, n)
@@ -46,6 +50,7 @@ def block_statistics(x, f, image, weights, size, p):
             out[d + k, block] = t / (last - first)
         radius = 0.0
         top = _NEVER
+        concave_top = _NEVER
         mass = 0.0
         for i in range(first, last):
             square = 0.0
@@ -56,12 +61,14 @@ def block_statistics(x, f, image, weights, size, p):
                 linear += u * (out[k, block] - out[d + k, block])
                 out[2 * d + 1 + k, block] = max(out[2 * d + 1 + k, block], abs(u))
             radius = max(radius, square)
-            top = max(top, f[i] - linear - (0.5 * square if p == 2 else 0.0))
+            top = max(top, f[i] - linear)
+            concave_top = max(concave_top, f[i] - linear - 0.5 * square)
             mass += weights[i]
         out[2 * d, block] = np.sqrt(radius)
         out[3 * d + 1, block] = top
         out[3 * d + 2, block] = mass
         out[3 * d + 3, block] = np.log(mass + 1e-300)
+        out[3 * d + 4, block] = concave_top
     return out
 
 
@@ -69,13 +76,17 @@ def block_statistics(x, f, image, weights, size, p):
 def _largest_exponents(row, columns, first, last, p, buffer, score):
     """Upper bounds of f_i + g_j - C_ij between a block of rows and the blocks ``first`` to ``last`` of columns.
 
-    row (3 D + 4,), columns (3 D + 4, blocks): see :func:`block_statistics`; c, t belong to the row, e, s to a column.
-    p = 2: f_i + g_j - C_ij <= fmax + gmax - |c - e|^2/2 + max_u <e - t, u> + max_v <c - s, v> + max <u, v>.
+    row (3 D + 5,), columns (3 D + 5, blocks): see :func:`block_statistics`; c, t, u belong to the row, e, s, v to a
+    column. p = 2: the smaller of two bounds. With the concave maxima, f_i + g_j - C_ij is at most
+    fmax + gmax - |c - e|^2/2 + max_u <e - t, u> + max_v <c - s, v> + max <u, v>,
+    which follows the potentials where they bend. With the linear ones, rows carried to t + u and o = e - s - (t - c),
+    fmax + gmax - |c - e|^2/2 + |t - e|^2/2 - min |t + u - e - v|^2/2 + max_v <o, v>,
+    which knows how far blocks are apart that are wide against the blur.
     p = 1: |x - y| >= <x - y, a> for a = (c - e) / |c - e|, so it is at most
     fmax + gmax - |c - e| + max_u <c - t - a, u> + max_v <e - s + a, v>.
-    Writes score (last - first,); buffer (6, >= last - first) is scratch.
+    Writes score (last - first,); buffer (9, >= last - first) is scratch.
     """
-    d = (row.shape[0] - 4) // 3
+    d = (row.shape[0] - 5) // 3
     n = last - first
     apart = buffer[0]
     ball_u = buffer[1]
@@ -83,6 +94,9 @@ def _largest_exponents(row, columns, first, last, p, buffer, score):
     ball_v = buffer[3]
     box_v = buffer[4]
     box = buffer[5]
+    gap = buffer[6]
+    ball_o = buffer[7]
+    box_o = buffer[8]
     for j in range(n):
         apart[j] = 0.0
         ball_u[j] = 0.0
@@ -90,6 +104,9 @@ def _largest_exponents(row, columns, first, last, p, buffer, score):
         ball_v[j] = 0.0
         box_v[j] = 0.0
         box[j] = 0.0
+        gap[j] = 0.0
+        ball_o[j] = 0.0
+        box_o[j] = 0.0
     r = row[2 * d]
     if p == 2:
         for k in range(d):
@@ -104,21 +121,24 @@ def _largest_exponents(row, columns, first, last, p, buffer, score):
                 a = abs(e[j] - t)
                 ball_u[j] += a * a
                 box_u[j] += a * h
+                within = min(a, h + w[j])
+                gap[j] += within * (a - 0.5 * within)  # (a^2 - (a - within)^2) / 2
                 a = abs(c - s[j])
                 ball_v[j] += a * a
                 box_v[j] += a * w[j]
                 box[j] += h * w[j]
+                a = abs(e[j] - s[j] - (t - c))
+                ball_o[j] += a * a
+                box_o[j] += a * w[j]
         q = columns[2 * d, first:last]
         top = columns[3 * d + 1, first:last]
+        concave_top = columns[3 * d + 4, first:last]
         for j in range(n):
-            score[j] = (
-                row[3 * d + 1]
-                + top[j]
-                - 0.5 * apart[j]
-                + min(r * np.sqrt(ball_u[j]), box_u[j])
-                + min(q[j] * np.sqrt(ball_v[j]), box_v[j])
-                + min(r * q[j], box[j])
-            )
+            bends = row[3 * d + 4] + concave_top[j]
+            bends += min(r * np.sqrt(ball_u[j]), box_u[j]) + min(q[j] * np.sqrt(ball_v[j]), box_v[j])
+            bends += min(r * q[j], box[j])
+            carried = row[3 * d + 1] + top[j] + gap[j] + min(q[j] * np.sqrt(ball_o[j]), box_o[j])
+            score[j] = min(bends, carried) - 0.5 * apart[j]
         return
     for k in range(d):
         e = columns[k, first:last]
@@ -156,9 +176,9 @@ def _largest_exponents(row, columns, first, last, p, buffer, score):
 @njit(error_model="numpy", cache=True)
 def _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, found):
     """Active slices of row block i, into ``found`` as far as it is long; (how many, bound on what was dropped)."""
-    d = (rows.shape[1] - 4) // 3
+    d = (rows.shape[1] - 5) // 3
     number = groups.shape[1]
-    buffer = np.empty((8, max(_MEMBERS, number)))
+    buffer = np.empty((11, max(_MEMBERS, number)))
     score = np.empty(max(_MEMBERS, number))
     group_score = np.empty((number, 2))  # the bound over eps, of a pair and of the group's whole mass
     _largest_exponents(rows[i], groups, 0, number, p, buffer, score)
@@ -169,7 +189,7 @@ def _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, found):
     radius = slices[2 * d]
     total = slices.shape[1]
     parts = min((i + 1) * _PARTS, row_slices.shape[0]) - i * _PARTS
-    fine = buffer[6]
+    fine = buffer[9]
     lost = 0.0
     nearest = _NEVER
     best = 0
@@ -185,18 +205,18 @@ def _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, found):
             elif group_score[group, 0] <= nearest:
                 continue
             _largest_exponents(rows[i], slices, first, last, p, buffer, score)
-            # Where the block of rows is wide against the slice, the slices of the block bound it better.
+            # Where the block of rows lies over a gap, the slices of the block bound it better.
             smallest = 1e300
             for j in range(last - first):
                 if score[j] / eps + log_mass[first + j] >= threshold:
                     smallest = min(smallest, radius[first + j])
-            if rows[i, 2 * d] > 1.5 * smallest:
+            if rows[i, 2 * d] > _WIDE * smallest:
                 for part in range(parts):
                     _largest_exponents(row_slices[i * _PARTS + part], slices, first, last, p, buffer, fine)
                     for j in range(last - first):
-                        buffer[7, j] = fine[j] if part == 0 else max(fine[j], buffer[7, j])
+                        buffer[10, j] = fine[j] if part == 0 else max(fine[j], buffer[10, j])
                 for j in range(last - first):
-                    score[j] = min(score[j], buffer[7, j])
+                    score[j] = min(score[j], buffer[10, j])
             for j in range(last - first):
                 bound = score[j] / eps
                 if bound > nearest:
@@ -222,7 +242,7 @@ def _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, found):
 def find_active_slices(rows, row_slices, groups, slices, eps, threshold, p):
     """Slices of columns that may hold plan entries above the threshold, for every block of rows.
 
-    rows (blocks, 3 D + 4), row_slices: :func:`block_statistics`, transposed, of the rows with blocks of BLOCK and of
+    rows (blocks, 3 D + 5), row_slices: :func:`block_statistics`, transposed, of the rows with blocks of BLOCK and of
     SLICE points; groups, slices: of the columns with GROUP and SLICE. With f the rows' softmins, a row's entries b_j
     exp((f_i + g_j - C_ij) / eps) sum to one; columns stay when exp(bound / eps) times their mass exceeds
     exp(threshold). Returns starts (r + 1,), the active slices (nnz,), and per row block a bound on the sum of the

@@ -116,8 +116,8 @@ def softmin_blocks(x, f, images, y, charge, starts, columns, eps, p, moments, ex
 
     Writes out (n,) = -eps log sum_j b_j exp((g_j - C_ij) / eps); with moments >= 1 image (n, D), the row's point less
     the gradient of the softmin; with moments = 2 (p = 2 only) jacobian (n, D, D) of that image, the covariance of the
-    plan's row over eps; and, if peak is (nnz,) and not empty: for the slices that were taken together the largest share
-    sum_j b_j exp((f_i + g_j - C_ij) / eps) over the block's rows.
+    plan's row over eps; and, if peak is (nnz,) and not empty: for every active slice the sum over its columns of the
+    largest share b_j exp((f_i + g_j - C_ij) / eps) that one has in a row of the block.
     """
     n, d = x.shape
     for block in prange(starts.shape[0] - 1):
@@ -196,6 +196,7 @@ def _softmin_rows(first, size, x, f, t, y, charge, active, eps, p, moments, exac
     far = np.empty(longest, dtype=np.float32)  # |w|, for p = 1
     e = np.empty(longest, dtype=np.float32)
     apart = np.empty(longest, dtype=np.float32)
+    largest = np.empty(longest, dtype=np.float32)  # of each column, over the rows
     square = np.empty(SLICE)  # the cost from the block's centre to a slice's columns
     scale = f4(to_bits)
     for piece in range(0, active.shape[0], _PIECE):
@@ -240,6 +241,7 @@ def _softmin_rows(first, size, x, f, t, y, charge, active, eps, p, moments, exac
                     b[at + j] = f4(_EMPTY)
                 for j in range(m - start):
                     b[at + j] = f4(charge[start + j] + (f_ref - square[j]) * to_bits)
+        largest[:length] = f4(0.0)
         for i in range(size):
             a_i = a[i]
             u0 = u[0, i]
@@ -279,17 +281,13 @@ def _softmin_rows(first, size, x, f, t, y, charge, active, eps, p, moments, exac
                     apart[j] = np.sqrt(apart[j])
                     e[j] = _exp2(a_i + b[j] - e[j] / (apart[j] + far[j] + _TINY) * scale)
             if peak.shape[0] > 0:
-                for chunk in range(length // BLOCK):
-                    s = f4(0.0)
-                    for j in range(chunk * BLOCK, (chunk + 1) * BLOCK):
-                        s += e[j]
-                    total[0, i] += s
-                    for part in range(piece + chunk * _PARTS, piece + min((chunk + 1) * _PARTS, together)):
-                        peak[part] = max(peak[part], s)
+                for j in range(length):
+                    s += e[j]
+                    largest[j] = max(largest[j], e[j])
             else:
                 for j in range(length):
                     s += e[j]
-                total[0, i] += s
+            total[0, i] += s
             if moments == 0:
                 continue
             if p == 1:
@@ -353,6 +351,12 @@ def _softmin_rows(first, size, x, f, t, y, charge, active, eps, p, moments, exac
                             s += apart[j] * v_q[j]
                         total[row, i] += s
                         row += 1
+        if peak.shape[0] > 0:
+            for part in range(together):
+                s = f4(0.0)
+                for j in range(part * SLICE, (part + 1) * SLICE):
+                    s += largest[j]
+                peak[piece + part] = max(peak[piece + part], s)
 
     for i in range(size):
         s = total[0, i]
