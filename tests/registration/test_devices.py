@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from otreg.measures import Measure
-from otreg.registration import RegistrationSettings, levels, register
-from otreg.transport.pyramid_torch import build_pyramid_on_device
+from otreg.registration import RegistrationSettings, register
+from otreg.transport import devices
 
 from .shapes import linear, pair, rms, rotation
 
@@ -37,7 +37,7 @@ def settings(models, **others):
     ],
 )
 def test_no_tensor_is_made_on_the_default_device(monkeypatch, turned, models, optimizer):
-    monkeypatch.setattr(levels, "build_pyramid", build_pyramid_on_device)
+    monkeypatch.setattr(devices, "in_main_memory", lambda tensor: False)
     asked = settings(models, optimizer=optimizer, reduction="dense", iterations=2)
     with torch.device("meta"):
         found = register(turned.source, turned.target, asked)
@@ -46,10 +46,10 @@ def test_no_tensor_is_made_on_the_default_device(monkeypatch, turned, models, op
     assert bool(torch.isfinite(moved).all())
 
 
-def test_cells_made_on_the_device_give_the_same_pose(monkeypatch, turned):
+def test_what_runs_on_a_device_gives_the_same_pose(monkeypatch, turned):
     asked = settings(("rigid",), reduction="dense")
     one = register(turned.source, turned.target, asked).model(turned.source.points)
-    monkeypatch.setattr(levels, "build_pyramid", build_pyramid_on_device)
+    monkeypatch.setattr(devices, "in_main_memory", lambda tensor: False)
     other = register(turned.source, turned.target, asked).model(turned.source.points)
     assert rms((one - other).numpy()) <= 1e-3
 
