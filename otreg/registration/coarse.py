@@ -1,14 +1,14 @@
 """Hundreds of poses of a small source against a small target at once: their divergences, and steps towards the target.
 
-A few hundred cells stand for each shape, so the Gibbs kernel of every pose fits into memory and a Sinkhorn sweep is two
-batched matrix products. That is not the engine's way (no levels, no truncation, float32, few sweeps), and it need not
+A few hundred cells stand for each shape, so the Gibbs kernel of every pose fits into memory and a Sinkhorn sweep is one
+pass over it. That is not the engine's way (no levels, no truncation, float32, few sweeps), and it need not
 be: the blur is a tenth of the shape, and what it decides is only which poses are worth a registration.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from scipy.spatial import cKDTree
 
 from otreg.measures import Measure
 from otreg.registration.alignment import shape_metric, small_motion
-from otreg.registration.cover import angles
+from otreg.registration.coarse_kernels import SMALLEST_SUM, own_scalings, scalings
 from otreg.transport.pyramid import build_pyramid
 from otreg.transport.relaxation import Relaxation
 
@@ -26,9 +26,10 @@ _FILLED = 0.8
 _SWEEPS, _WARM_SWEEPS, _SELF_SWEEPS = 8, 5, 20
 # Entries of kernels that are held at a time: what the caches of a processor hold.
 _KERNEL_ENTRIES = 1_000_000
-# Smallest exponent, so that float32 needs no denormal numbers, which are slow; and smallest sum, so that the product of
-# a row's and a column's scaling stays finite. What is that far away has no partner anyway.
-_SMALLEST_EXPONENT, _SMALLEST_SUM = -60.0, 1e-18
+# Smallest exponent, so that float32 needs no denormal numbers, which are slow: what is that far away has no partner.
+_SMALLEST_EXPONENT = -60.0
+# Sizes that differ by this share are one for the transport of a shape to itself, as those of all starts are.
+_SAME_SIZE = 1e-4
 # Edge of cells over the extent of a shape, at least.
 _LEAST_EDGE = 1e-3
 # Power of the overlap in the weight of a pair of points: one that keeps half of its mass counts a sixteenth.
@@ -57,9 +58,9 @@ class Poses:
         """The poses that first apply x -> matrix @ x + offset, one per pose."""
         return Poses(self.matrix @ matrix, (self.matrix @ offset[..., None])[..., 0] + self.offset)
 
-    def apart(self, pose: int) -> torch.Tensor:
-        """(s,) degrees between the rotations and that of one of them."""
-        return angles(self.matrix, self.matrix[pose])
+    def of(self, points: torch.Tensor) -> torch.Tensor:
+        """(s, n, d) where the poses put (n, d) points."""
+        return points @ self.matrix.mT + self.offset[:, None]
 
 
 def coarse_cells(measure: Measure, count: int) -> Measure:
@@ -118,61 +119,38 @@ class CoarseProblem:
         self.x, self.a = source.points.float(), (source.weights / source.mass).float()
         self.y, self.b = target.points.float(), (target.weights / target.mass).float()
         self._eps, self._relaxation = blur**2, Relaxation(None if reach is None else reach**2)
-        self._power = -self._relaxation.damping(self._eps)
+        self._power = np.float32(-self._relaxation.damping(self._eps))
         self._scale = scale
         self._metric = shape_metric(source.points.double()).float()
-        self._own_target, self._target_value = self._self_problem(self.y[None], self.b)[0::2]
-        self._own, self._own_way, self._own_value = self._self_problem(self.x[None], self.a)
+        self._own_target = self._self_problem(self.y[None], self.b)
+        self._own = self._self_problem(self.x[None], self.a)
 
     def overlaps(self, poses: Poses) -> torch.Tensor:
         """(s,) share of the mass that keeps as much as in the transport to its own shape, of the side that keeps less.
 
         One for shapes that are the same, as far as the blur sees.
         """
-        moved = self.x @ poses.matrix.float().mT + poses.offset.float()[:, None]
-        own = self._self_problem(moved, self.a)[0] if self._scale else self._own
-        kernel = self._kernel(moved, self.y)
-        kept, kept_target = self._kept(kernel, *self._sweep(kernel, None, _SWEEPS))
-        return torch.minimum((kept / own).clamp(max=1) @ self.a, (kept_target / self._own_target).clamp(max=1) @ self.b)
+        poses = Poses(poses.matrix.float(), poses.offset.float())
+        plans = self._plans(poses, self._none(poses), _SWEEPS)
+        return torch.minimum(self._overlap(plans, self._own_of(poses)) @ self.a, self._overlap_target(plans) @ self.b)
 
     def refine(self, poses: Poses, *, steps: int) -> tuple[Poses, torch.Tensor]:
         """The poses after some steps towards the target, and the debiased divergence (s,) of each."""
-        rows = max(1, _KERNEL_ENTRIES // (len(self.x) * len(self.y)))
-        parts = [self._refine(poses[start : start + rows], steps) for start in range(0, len(poses), rows)]
-        return Poses.join([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-
-    def _refine(self, poses: Poses, steps: int) -> tuple[Poses, torch.Tensor]:
-        poses, columns, score = Poses(poses.matrix.float(), poses.offset.float()), None, None
-        for step in range(steps + 1):
-            moved = self.x @ poses.matrix.mT + poses.offset[:, None]
-            if self._scale:
-                self._own, self._own_way, self._own_value = self._self_problem(moved, self.a)
-            kernel = self._kernel(moved, self.y)
-            rows, columns = self._sweep(kernel, columns, _WARM_SWEEPS if step else _SWEEPS)
-            kept, kept_target = self._kept(kernel, rows, columns)
-            score = self._value(rows, columns, kept) - (self._own_value + self._target_value) / 2
-            if step < steps:
-                poses = self._step(poses, moved, kernel, (rows, columns), (kept, kept_target))
-        assert score is not None
+        poses = Poses(poses.matrix.float(), poses.offset.float())
+        columns = self._none(poses)
+        for step in range(steps):
+            plans = self._plans(poses, columns, _WARM_SWEEPS if step else _SWEEPS)
+            poses, columns = self._step(poses, plans, self._own_of(poses)), plans.columns
+        plans = self._plans(poses, columns, _WARM_SWEEPS if steps else _SWEEPS)
+        score = self._value(plans) - (self._own_of(poses).value + self._own_target.value) / 2
         return poses, score.nan_to_num(nan=math.inf)
 
-    def _step(
-        self,
-        poses: Poses,
-        moved: torch.Tensor,
-        kernel: torch.Tensor,
-        scalings: tuple[torch.Tensor, torch.Tensor],
-        kept: tuple[torch.Tensor, torch.Tensor],
-    ) -> Poses:
-        """Follow the plan where both sides overlap, in the metric of the source."""
-        rows, columns = scalings
-        overlap, overlap_target = (kept[0] / self._own).clamp(max=1), (kept[1] / self._own_target).clamp(max=1)
-        trusted = columns * self.b * overlap_target**OVERLAP_POWER
-        sums = kernel @ torch.cat([trusted[..., None], trusted[..., None] * self.y], 2)
-        arrival = sums[..., 1:] / sums[..., :1].clamp_min(_SMALLEST_SUM)
-        own_way = self._own_way if self._scale else self._own_way @ poses.matrix.mT
-        ways = (arrival - moved - own_way) @ torch.linalg.inv(poses.matrix).mT
-        weights = self.a * rows * sums[..., 0] * overlap**OVERLAP_POWER
+    def _step(self, poses: Poses, plans: _Plans, own: _Own) -> Poses:
+        """Follow the plans where both sides overlap, in the metric of the source."""
+        sums = plans.sums
+        arrival = sums[..., 1:] / sums[..., :1].clamp_min(SMALLEST_SUM)
+        ways = (arrival - poses.of(self.x)) @ torch.linalg.inv(poses.matrix).mT - own.way
+        weights = self.a * plans.rows * sums[..., 0] * self._overlap(plans, own) ** OVERLAP_POWER
         new = poses.after(*small_motion(self.x, ways, weights, self._metric, scale=self._scale))
         # Where nothing at all is matched there is no step.
         good = torch.isfinite(new.offset).all(1) & torch.isfinite(new.matrix).flatten(1).all(1)
@@ -181,48 +159,90 @@ class CoarseProblem:
             torch.where(good[:, None], new.offset, poses.offset),
         )
 
+    def _none(self, poses: Poses) -> torch.Tensor:
+        """(s, m) scalings exp(g / eps) to start from: no potential at all."""
+        return torch.ones(len(poses), len(self.b))
+
+    def _plans(self, poses: Poses, columns: torch.Tensor, sweeps: int) -> _Plans:
+        """The plans after some sweeps from scalings (s, m)."""
+        found = []
+        for some in _chunks(len(poses), len(self.x) * len(self.y)):
+            kernel = self._kernel(poses[some].of(self.x), self.y[None])
+            arrays = (values.numpy() for values in (kernel, self.a, self.b, columns[some]))
+            scaled = [torch.from_numpy(values) for values in scalings(*arrays, self._power, sweeps)]
+            plans = _Plans(*scaled, sums=torch.empty(0))
+            trusted = (plans.columns * self.b * self._overlap_target(plans) ** OVERLAP_POWER)[..., None]
+            found.append(replace(plans, sums=kernel @ torch.cat([trusted, trusted * self.y], 2)))
+        return _Plans(*(torch.cat([getattr(plans, field.name) for plans in found]) for field in fields(_Plans)))
+
     def _kernel(self, points: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
-        """exp(-C / eps) between (s, n, d) points and others (m, d) or (s, m, d): (s, n, m)."""
-        squares = torch.cdist(points, others.expand(len(points), -1, -1)).square_()
-        return squares.mul_(-0.5 / self._eps).clamp_min_(_SMALLEST_EXPONENT).exp_()
+        """exp(-C / eps) between (s, n, d) points and others (s, m, d) or (1, m, d): (s, n, m)."""
+        # One product of matrices: <x, y> / eps, less both halves of the squares.
+        here, there = (v.square().sum(2, keepdim=True) / (-2 * self._eps) for v in (points, others))
+        rows = torch.cat([points / self._eps, here, torch.ones_like(here)], 2)
+        exponents = rows @ torch.cat([others, torch.ones_like(there), there], 2).mT
+        return exponents.clamp_(_SMALLEST_EXPONENT, 0).exp_()
 
-    def _sweep(
-        self, kernel: torch.Tensor, columns: torch.Tensor | None, sweeps: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scalings exp(f / eps) (s, n) and exp(g / eps) (s, m) of the plan a rows kernel columns b."""
-        if columns is None:
-            columns = torch.ones(len(kernel), len(self.b))
-        for _ in range(sweeps):
-            rows = self._softmin(kernel, columns * self.b)
-            columns = self._softmin(kernel.mT, rows * self.a)
-        return rows, columns
+    def _overlap(self, plans: _Plans, own: _Own) -> torch.Tensor:
+        """(s, n) what points keep over what they keep in the transport to their own shape, at most one."""
+        return (plans.kept / own.kept).clamp(max=1)
 
-    def _softmin(self, kernel: torch.Tensor, masses: torch.Tensor) -> torch.Tensor:
-        return (kernel @ masses[..., None])[..., 0].clamp_min_(_SMALLEST_SUM).pow_(self._power)
+    def _overlap_target(self, plans: _Plans) -> torch.Tensor:
+        """(s, m), the same of the target."""
+        return (plans.kept_target / self._own_target.kept).clamp(max=1)
 
-    def _kept(
-        self, kernel: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Shares of the source's and of the target's points that the plan moves, (s, n) and (s, m)."""
-        source = rows * (kernel @ (columns * self.b)[..., None])[..., 0]
-        return source, columns * (kernel.mT @ (rows * self.a)[..., None])[..., 0]
-
-    def _value(self, rows: torch.Tensor, columns: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    def _value(self, plans: _Plans) -> torch.Tensor:
         """(s,) dual value of the unbalanced problem (Sejourne et al. 2019), between probability measures."""
-        f, g = (self._relaxation.conjugate(self._eps * scaling.log()) for scaling in (rows, columns))
-        return f @ self.a + g @ self.b - self._eps * (kept @ self.a - 1)
+        f, g = (self._relaxation.conjugate(self._eps * scaling.log()) for scaling in (plans.rows, plans.columns))
+        return f @ self.a + g @ self.b - self._eps * (plans.kept @ self.a - 1)
 
-    def _self_problem(
-        self, points: torch.Tensor, weights: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of (s, n, d) points with themselves: kept shares (s, n), ways to the barycentres (s, n, d), values (s,)."""
-        kernel = self._kernel(points, points)
-        scaling = torch.ones(points.shape[:2])
-        for _ in range(_SELF_SWEEPS):
-            scaling = (scaling * self._softmin(kernel, scaling * weights)).sqrt()
-        masses = (scaling * weights)[..., None]
-        sums = kernel @ torch.cat([masses, masses * points], 2)
-        kept = scaling * sums[..., 0]
-        f = self._relaxation.conjugate(self._eps * scaling.log())
-        value = 2 * (f @ weights) - self._eps * (kept @ weights - 1)
-        return kept, sums[..., 1:] / sums[..., :1] - points, value
+    def _own_of(self, poses: Poses) -> _Own:
+        """The source's transport to itself in some poses, of which only the sizes count."""
+        if not self._scale:
+            return self._own
+        logs = torch.linalg.det(poses.matrix.double()).abs().log() / self.x.shape[1]
+        logs, member = (logs / _SAME_SIZE).round().unique(return_inverse=True)
+        sizes = (logs * _SAME_SIZE).exp().float()[:, None, None]
+        own = self._self_problem(sizes * self.x, self.a)
+        return _Own(own.kept[member], (own.way / sizes)[member], own.value[member])
+
+    def _self_problem(self, points: torch.Tensor, weights: torch.Tensor) -> _Own:
+        """Of (s, n, d) points with themselves."""
+        found = []
+        for some in _chunks(len(points), points.shape[1] ** 2):
+            kernel = self._kernel(points[some], points[some])
+            scaling = torch.from_numpy(own_scalings(kernel.numpy(), weights.numpy(), self._power, _SELF_SWEEPS))
+            masses = (scaling * weights)[..., None]
+            sums = kernel @ torch.cat([masses, masses * points[some]], 2)
+            kept = scaling * sums[..., 0]
+            f = self._relaxation.conjugate(self._eps * scaling.log())
+            value = 2 * (f @ weights) - self._eps * (kept @ weights - 1)
+            found.append(_Own(kept, sums[..., 1:] / sums[..., :1] - points[some], value))
+        return _Own(*(torch.cat([getattr(own, field.name) for own in found]) for field in fields(_Own)))
+
+
+def _chunks(count: int, entries: int) -> list[slice]:
+    """Ranges of so many kernels, of some entries each, as are held at a time."""
+    step = max(1, _KERNEL_ENTRIES // entries)
+    return [slice(start, start + step) for start in range(0, count, step)]
+
+
+@dataclass(frozen=True)
+class _Plans:
+    """Plans a rows kernel columns b: rows exp(f / eps) (s, n), columns exp(g / eps) (s, m), and the shares of the
+    points that they move. sums: (s, n, 1 + d) over the columns, by their overlap: of the plan, and of it times y."""
+
+    rows: torch.Tensor
+    kept: torch.Tensor
+    columns: torch.Tensor
+    kept_target: torch.Tensor
+    sums: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Own:
+    """Of transports of points to themselves: kept shares (s, n), ways to the barycentres (s, n, d), values (s,)."""
+
+    kept: torch.Tensor
+    way: torch.Tensor
+    value: torch.Tensor

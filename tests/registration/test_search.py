@@ -166,6 +166,18 @@ def test_coarse_scores_are_the_divergences_of_the_engine(reach):
     assert np.abs(scores.numpy() - expected).max() < 0.03 * max(expected)
 
 
+def test_coarse_scores_of_other_sizes_are_the_divergences_of_the_engine():
+    known = pair("potato", linear(np.eye(3)), n=300, m=250, seed=2)
+    source, target = coarse_cells(known.source, 130), coarse_cells(known.target, 130)
+    sizes = (0.7, 1.0, 1.0, 1.4)
+    maps = torch.from_numpy(np.stack([size * rotation(40 * k, 3, seed=2) for k, size in enumerate(sizes)]))
+    problem = CoarseProblem(source, target, blur=0.1, reach=0.3, scale=True)
+    _, scores = problem.refine(Poses(maps, torch.zeros(4, 3, dtype=torch.float64)), steps=0)
+    engine = Sinkhorn(0.1, reach=0.3, reduction="dense", tolerance=1e-6)
+    expected = [engine(Measure(source.points @ a.T, source.weights), target).signed_value for a in maps]
+    assert np.abs(scores.numpy() - expected).max() < 0.03 * max(expected)
+
+
 @pytest.mark.parametrize("count", [20, 130, 1000])
 def test_coarse_cells_are_at_most_as_many_as_asked_and_keep_mass_and_mean(count):
     measure = pair("potato", linear(np.eye(3)), n=3000).source
