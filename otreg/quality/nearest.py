@@ -6,11 +6,11 @@ from typing import final
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
 
-from otreg.quality.nearest_kernels import LEAF, boxes, nearest
+from otreg.quality.nearest_kernels import boxes, nearest
 from otreg.quality.pieces import Pieces
 from otreg.shapes import Points
+from otreg.transport.tree_kernels import leaves_for, tree_order
 
 Floats = npt.NDArray[np.float64]
 
@@ -25,10 +25,8 @@ class NearestPoint:
         self._centre = (low + high) / 2
         self._scale = float(np.linalg.norm(high - low)) or 1.0
         corners = self._scaled(pieces.points)[pieces.corners]  # (m, k, 3)
-        # A balanced k-d tree over the middles has them in an order in which neighbours are together.
-        order = cKDTree(corners.mean(axis=1), leafsize=LEAF).indices
-        self._corners = np.ascontiguousarray(corners[order])
-        leaves = 1 << max(0, (-(-len(order) // LEAF) - 1).bit_length())
+        leaves = leaves_for(len(corners))
+        self._corners = np.ascontiguousarray(corners[tree_order(corners.mean(axis=1), leaves)])
         self._boxes = boxes(self._corners, leaves)
 
     def __call__(self, points: Points) -> Floats:

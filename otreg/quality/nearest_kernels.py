@@ -1,32 +1,31 @@
 """Compiled search for the nearest of many points, segments or triangles: a tree of boxes over them, exact distances.
 
-The simplices come in an order that keeps neighbours together. Every LEAF of them share a box, every two boxes a larger
-one, up to the one of all: a complete binary tree, in an array where the children of box i are 2 i and 2 i + 1.
+The simplices come in the order of the tree of their middles (``transport.tree_kernels``), whose leaves and boxes they
+share.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 
-LEAF = 8
+# Points that one thread looks at in a row.
+_CHUNK = 256
 
 
 @njit(cache=True)
 def boxes(corners, leaves):
-    """(2 leaves, 6) lower and upper ends of the boxes over simplices (m, k, 3); leaves: a power of 2, LEAF leaves >= m.
-
-    Box 1 holds everything; boxes without simplices are inside out and infinitely far from everything.
-    """
+    """(2 leaves, 6) lower and upper ends of the boxes over simplices (m, k, 3); box 1 holds everything."""
     m, k, _ = corners.shape
     box = np.empty((2 * leaves, 6))
     box[:, :3], box[:, 3:] = np.inf, -np.inf
-    for t in range(m):
-        leaf = leaves + t // LEAF
-        for c in range(k):
-            for a in range(3):
-                box[leaf, a] = min(box[leaf, a], corners[t, c, a])
-                box[leaf, 3 + a] = max(box[leaf, 3 + a], corners[t, c, a])
+    for leaf in range(leaves):
+        i = leaves + leaf
+        for t in range(leaf * m // leaves, (leaf + 1) * m // leaves):
+            for c in range(k):
+                for a in range(3):
+                    box[i, a] = min(box[i, a], corners[t, c, a])
+                    box[i, 3 + a] = max(box[i, 3 + a], corners[t, c, a])
     for i in range(leaves - 1, 0, -1):
         for a in range(3):
             box[i, a] = min(box[2 * i, a], box[2 * i + 1, a])
@@ -34,45 +33,39 @@ def boxes(corners, leaves):
     return box
 
 
-@njit(cache=True)
+@njit(parallel=True, cache=True)
 def nearest(points, corners, box):
     """(n,) squared distances from points (n, 3) to the nearest of the simplices (m, k, 3) with these ``boxes``."""
-    n, m = len(points), len(corners)
-    leaves = len(box) // 2
+    n, m, leaves = len(points), len(corners), len(box) // 2
     result = np.empty(n)
-    waiting = np.empty(64, np.int64)
-    apart = np.empty(64)
-    found = 0
-    for q in range(n):
-        x, y, z = points[q, 0], points[q, 1], points[q, 2]
-        # What was nearest to the point before is a bound that rules out most of the tree, if neighbours follow each
-        # other, and right in any case.
-        best = _to_simplex(x, y, z, corners, found)
-        waiting[0], apart[0] = 1, _to_box(x, y, z, box, 1)
-        depth = 1
-        while depth:
-            depth -= 1
-            i = waiting[depth]
-            if apart[depth] >= best:
-                continue
-            if i >= leaves:
-                first = (i - leaves) * LEAF
-                for t in range(first, min(first + LEAF, m)):
-                    here = _to_simplex(x, y, z, corners, t)
-                    if here < best:
-                        best, found = here, t
-                continue
-            left, right = _to_box(x, y, z, box, 2 * i), _to_box(x, y, z, box, 2 * i + 1)
-            # The nearer one goes on top, to be looked at first: what it finds rules out more of the other.
-            near, far = (2 * i, 2 * i + 1) if left <= right else (2 * i + 1, 2 * i)
-            close, away = min(left, right), max(left, right)
-            if away < best:
-                waiting[depth], apart[depth] = far, away
-                depth += 1
-            if close < best:
-                waiting[depth], apart[depth] = near, close
-                depth += 1
-        result[q] = best
+    for chunk in prange((n + _CHUNK - 1) // _CHUNK):
+        waiting = np.empty(64, np.int64)
+        apart = np.empty(64)
+        found = 0
+        for q in range(chunk * _CHUNK, min((chunk + 1) * _CHUNK, n)):
+            x, y, z = points[q, 0], points[q, 1], points[q, 2]
+            # What was nearest to the point before is a bound that rules out most of the tree, if neighbours follow
+            # each other, and right in any case.
+            best = _to_simplex(x, y, z, corners, found)
+            waiting[0], apart[0] = 1, _to_box(x, y, z, box, 1)
+            depth = 1
+            while depth:
+                depth -= 1
+                i = waiting[depth]
+                if apart[depth] >= best:
+                    continue
+                if i >= leaves:
+                    for t in range((i - leaves) * m // leaves, (i - leaves + 1) * m // leaves):
+                        here = _to_simplex(x, y, z, corners, t)
+                        if here < best:
+                            best, found = here, t
+                    continue
+                left, right = _to_box(x, y, z, box, 2 * i), _to_box(x, y, z, box, 2 * i + 1)
+                # The nearer one goes on top, to be looked at first: what it finds rules out more of the other.
+                waiting[depth], apart[depth] = 2 * i + (left <= right), max(left, right)
+                waiting[depth + 1], apart[depth + 1] = 2 * i + (left > right), min(left, right)
+                depth += 2
+            result[q] = best
     return result
 
 

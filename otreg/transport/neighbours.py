@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from otreg.transport import devices
+from otreg.transport.tree_kernels import leaves_for, nearest_points, point_boxes, tree_order
 
 # So many pairs of points at a time on a device: a matrix of 128 MiB.
 _PAIRS_AT_A_TIME = 2**24
@@ -17,10 +18,12 @@ def nearest(known: torch.Tensor, points: torch.Tensor, count: int = 1) -> torch.
     count: at most n.
     """
     if devices.in_main_memory(points):
-        from scipy.spatial import cKDTree
-
-        _, index = cKDTree(known.numpy()).query(points.numpy(), count, workers=-1)
-        return torch.from_numpy(np.asarray(index)).view(len(points), count)
+        given, asked = (np.ascontiguousarray(tensor.numpy(), dtype=np.float64) for tensor in (known, points))
+        leaves = leaves_for(len(given))
+        order = tree_order(given, leaves)
+        sorted_points = given[order]
+        boxes = point_boxes(sorted_points, leaves)
+        return torch.from_numpy(nearest_points(asked, sorted_points, order, boxes, count))
     # |x - y|^2 / 2 less |x|^2 / 2 has the same order and is one product of matrices; about the centre it loses least.
     centre = known.mean(0)
     y = known - centre
