@@ -8,7 +8,7 @@ be: the blur is a tenth of the shape, and what it decides is only which poses ar
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -131,13 +131,14 @@ class CoarseProblem:
         One for shapes that are the same, as far as the blur sees.
         """
         poses = Poses(poses.matrix.float(), poses.offset.float())
-        plans = self._plans(poses, self._none(poses), _SWEEPS)
-        return torch.minimum(self._overlap(plans, self._own_of(poses)) @ self.a, self._overlap_target(plans) @ self.b)
+        plans = self._plans(poses, self._no_potential(poses), _SWEEPS)
+        overlap, overlap_target = self._overlap(plans, self._own_of(poses)), self._overlap_target(plans.kept_target)
+        return torch.minimum(overlap @ self.a, overlap_target @ self.b)
 
     def refine(self, poses: Poses, *, steps: int) -> tuple[Poses, torch.Tensor]:
         """The poses after some steps towards the target, and the debiased divergence (s,) of each."""
         poses = Poses(poses.matrix.float(), poses.offset.float())
-        columns = self._none(poses)
+        columns = self._no_potential(poses)
         for step in range(steps):
             plans = self._plans(poses, columns, _WARM_SWEEPS if step else _SWEEPS)
             poses, columns = self._step(poses, plans, self._own_of(poses)), plans.columns
@@ -148,7 +149,7 @@ class CoarseProblem:
     def _step(self, poses: Poses, plans: _Plans, own: _Own) -> Poses:
         """Follow the plans where both sides overlap, in the metric of the source."""
         sums = plans.sums
-        arrival = sums[..., 1:] / sums[..., :1].clamp_min(SMALLEST_SUM)
+        arrival = sums[..., 1:] / sums[..., :1].clamp_min(float(SMALLEST_SUM))
         ways = (arrival - poses.of(self.x)) @ torch.linalg.inv(poses.matrix).mT - own.way
         weights = self.a * plans.rows * sums[..., 0] * self._overlap(plans, own) ** OVERLAP_POWER
         new = poses.after(*small_motion(self.x, ways, weights, self._metric, scale=self._scale))
@@ -159,8 +160,8 @@ class CoarseProblem:
             torch.where(good[:, None], new.offset, poses.offset),
         )
 
-    def _none(self, poses: Poses) -> torch.Tensor:
-        """(s, m) scalings exp(g / eps) to start from: no potential at all."""
+    def _no_potential(self, poses: Poses) -> torch.Tensor:
+        """(s, m) scalings exp(g / eps) to start from, where g is zero."""
         return torch.ones(len(poses), len(self.b))
 
     def _plans(self, poses: Poses, columns: torch.Tensor, sweeps: int) -> _Plans:
@@ -168,11 +169,13 @@ class CoarseProblem:
         found = []
         for some in _chunks(len(poses), len(self.x) * len(self.y)):
             kernel = self._kernel(poses[some].of(self.x), self.y[None])
-            arrays = (values.numpy() for values in (kernel, self.a, self.b, columns[some]))
-            scaled = [torch.from_numpy(values) for values in scalings(*arrays, self._power, sweeps)]
-            plans = _Plans(*scaled, sums=torch.empty(0))
-            trusted = (plans.columns * self.b * self._overlap_target(plans) ** OVERLAP_POWER)[..., None]
-            found.append(replace(plans, sums=kernel @ torch.cat([trusted, trusted * self.y], 2)))
+            rows, kept, scaled, kept_target = map(
+                torch.from_numpy,
+                scalings(kernel.numpy(), self.a.numpy(), self.b.numpy(), columns[some].numpy(), self._power, sweeps),
+            )
+            trusted = (scaled * self.b * self._overlap_target(kept_target) ** OVERLAP_POWER)[..., None]
+            sums = kernel @ torch.cat([trusted, trusted * self.y], 2)
+            found.append(_Plans(rows, kept, scaled, kept_target, sums))
         return _Plans(*(torch.cat([getattr(plans, field.name) for plans in found]) for field in fields(_Plans)))
 
     def _kernel(self, points: torch.Tensor, others: torch.Tensor) -> torch.Tensor:
@@ -187,9 +190,9 @@ class CoarseProblem:
         """(s, n) what points keep over what they keep in the transport to their own shape, at most one."""
         return (plans.kept / own.kept).clamp(max=1)
 
-    def _overlap_target(self, plans: _Plans) -> torch.Tensor:
+    def _overlap_target(self, kept: torch.Tensor) -> torch.Tensor:
         """(s, m), the same of the target."""
-        return (plans.kept_target / self._own_target.kept).clamp(max=1)
+        return (kept / self._own_target.kept).clamp(max=1)
 
     def _value(self, plans: _Plans) -> torch.Tensor:
         """(s,) dual value of the unbalanced problem (Sejourne et al. 2019), between probability measures."""
