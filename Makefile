@@ -2,6 +2,8 @@
 # make check  format, lint, types, layers, and the tests that take a minute or two
 # make test   the whole test suite
 # make test-gpu  the tests that need a CUDA device, and the laws of transport on it
+# make gpu    test-gpu, then benchmarks/gpu.py. With GPU_PYTHON=python3 both run in an environment of yours, which has
+#             what otreg[test] needs, and nothing is installed
 # make bench  every script of benchmarks/
 # make clean  remove what make made
 
@@ -11,7 +13,14 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check -c constraints.txt
 PINS := pyproject.toml constraints.txt
 
-.PHONY: demo check test test-gpu bench clean
+# What runs on a GPU: the environment above, or the Python that is given as GPU_PYTHON.
+ifndef GPU_PYTHON
+GPU_PYTHON := $(BIN)/python
+READY := $(VENV)/.stamp-test
+endif
+ON_GPU := PYTHONPATH="$(CURDIR):$(CURDIR)/cli:$$PYTHONPATH" $(GPU_PYTHON)
+
+.PHONY: demo check test test-gpu gpu bench clean
 .DELETE_ON_ERROR:
 
 # The stamps live inside the environment, so that removing it forgets them. The install is editable: only new
@@ -45,16 +54,23 @@ check: $(VENV)/.stamp-dev
 test: $(VENV)/.stamp-test
 	$(BIN)/python -m pytest -q
 
-# The laws, solved on the device by every reduction that works there: see tests/transport/generators.py.
-test-gpu: $(VENV)/.stamp-test
-	@$(BIN)/python -c "import torch; torch.cuda.is_available() or exit('make test-gpu: PyTorch sees no CUDA device')"
-	$(BIN)/python -m pytest -q tests/transport/test_triton.py
-	$(BIN)/python -m pytest -q -m gpu
-	OTREG_TEST_DEVICE=cuda $(BIN)/python -m pytest -q -k "dense or keops or triton" $(addprefix tests/transport/, \
-		test_laws.py test_known_answers.py test_unbalanced.py test_degenerate.py test_costs.py)
+# What needs a device, then the laws, solved there by every reduction that works: see tests/transport/generators.py.
+# All of it runs whatever fails before: a device may not be had again soon.
+test-gpu: $(READY)
+	@$(ON_GPU) -c "import torch; torch.cuda.is_available() or exit('make test-gpu: PyTorch sees no CUDA device')"
+	failed=0; \
+	$(ON_GPU) -m pytest -q -m gpu tests/transport tests/losses tests/models tests/registration || failed=1; \
+	$(ON_GPU) -m pytest -q tests/transport/test_triton.py || failed=1; \
+	OTREG_TEST_DEVICE=cuda $(ON_GPU) -m pytest -q -k "dense or keops or triton" $(addprefix tests/transport/, \
+		test_laws.py test_known_answers.py test_unbalanced.py test_degenerate.py test_costs.py) || failed=1; \
+	exit $$failed
+
+gpu: $(READY)
+	failed=0; $(MAKE) test-gpu || failed=1; $(ON_GPU) benchmarks/gpu.py || failed=1; exit $$failed
 
 bench: $(VENV)/.stamp-test
-	set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	set -e; for script in $(filter-out benchmarks/gpu.py, $(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(BIN)/python $$script; done
 
 clean:
 	rm -rf $(VENV) demo build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,21 +1,27 @@
 """otreg on a CUDA device, against the card's own limits and against other solvers, in one run.
 
     python benchmarks/gpu.py              (under 8 minutes; writes results/gpu-<device>.json)
-    python benchmarks/gpu.py --rehearse   (a few points in main memory, to see that everything runs; writes nothing)
+    python benchmarks/gpu.py --rehearse   (a few points in main memory, to see that everything runs)
+    make gpu                              (the tests on the device, then this)
 
 Four parts. Ceilings: exp2 and bytes per second of the card, measured. Softmins: pairs per second of each reduction,
-over all pairs and over active blocks of cells, with the row sums alone and with the barycentres. Solves: value and
-map at all points for 1e4 to 1e7 points on two closed surfaces (see solvers/shapes.py) at three blurs, by otreg with
-each reduction, GeomLoss and FlashSinkhorn; errors against a far more converged answer in double precision, up to
-100,000 points. A registration of a million points. A tool whose next size would take too long, or the rest of the
-run, is left out, and the file says so. Without a CUDA device the script says so in a line and measures nothing.
+over all pairs and over active blocks of cells, with the row sums alone and with the barycentres. A registration of a
+million points. Solves: value and map at all points for 1e4 to 1e7 points on two closed surfaces (see
+solvers/shapes.py) at three blurs, by otreg with each reduction, GeomLoss and FlashSinkhorn; errors against a far more
+converged answer in double precision, up to 100,000 points. A tool whose next size would take too long, or the rest of
+the run, is left out, and the file says so. The file is written anew after every figure, so a run that is cut short, or
+hangs in a tool, leaves what it had found. Without a CUDA device the script ends with status 1 and measures nothing.
 """
 
 from __future__ import annotations
 
 import argparse
+import faulthandler
+import functools
 import json
+import os
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,74 +34,89 @@ from solvers.shapes import closed_surfaces
 from solvers.timing import seconds_of, synchronise
 
 from otreg import Measure, RegistrationSettings, Sinkhorn, register
-from otreg.errors import OtregError
 from otreg.transport.reductions import select_reduction
 from otreg.transport.reductions.base import Potential, Temperature
 
 HERE = Path(__file__).resolve().parent
 BLURS = (0.05, 0.01, 0.005)
+# Time grows with this power of the points, where it is not 1: FlashSinkhorn sums over all pairs.
+GROWTH = {"flash-sinkhorn": 2}
 SIZES = (10_000, 100_000, 1_000_000, 10_000_000)
 REFERENCE_POINTS = 100_000
+# Seconds after the budget at which a tool that hangs, or its last solve, is ended with the whole run.
+GRACE = 45.0
 
 Answer = tuple[float, torch.Tensor]
 
 
 @dataclass
 class Run:
-    """What a run knows while it goes on. limit: seconds that one solve may take; budget: of the whole run."""
+    """What a run knows while it goes on.
+
+    limit: seconds that one solve may take; budget: of the whole run; path: of the result file, None to write none;
+    result: what it has found.
+    """
 
     device: torch.device
     reductions: tuple[str, ...]
     limit: float
     budget: float
+    path: Path | None
+    result: dict[str, Any]
     started: float = field(default_factory=time.perf_counter)
 
     @property
     def left(self) -> float:
         return self.budget - (time.perf_counter() - self.started)
 
+    def record(self, part: str, found: dict[str, Any] | list[dict[str, Any]]) -> None:
+        """Adds what was found and writes the file, whole or not at all."""
+        self.result[part] = found
+        self.result["seconds"] = round(time.perf_counter() - self.started)
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = self.path.with_suffix(".tmp")
+        unfinished.write_text(json.dumps(self.result, indent=1) + "\n")
+        os.replace(unfinished, self.path)
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rehearse", action="store_true", help="a few points in main memory; writes nothing")
+    parser.add_argument("--rehearse", action="store_true", help="a few points in main memory; writes --output alone")
     parser.add_argument("--output", type=Path, help="result file  [default: benchmarks/results/gpu-DEVICE.json]")
     parser.add_argument("--limit", type=float, default=20, help="seconds that one solve may take")
-    parser.add_argument("--budget", type=float, default=420, help="seconds after which nothing is begun")
+    parser.add_argument("--budget", type=float, default=400, help="seconds after which nothing is begun")
     options = parser.parse_args()
     if not options.rehearse and not torch.cuda.is_available():
-        print("nothing was measured: PyTorch sees no CUDA device (try --rehearse)")
-        return
-    if options.rehearse:
-        run = Run(torch.device("cpu"), ("dense", "keops"), options.limit, options.budget)
-        sizes, softmin_sizes, blurs, registered = (300, 600), (500, 2000), BLURS[:1], 500
-    else:
-        run = Run(torch.device("cuda"), ("triton", "keops", "dense"), options.limit, options.budget)
-        sizes, softmin_sizes, blurs, registered = SIZES, (50_000, 1_000_000), BLURS, 1_000_000
-    name = torch.cuda.get_device_name() if run.device.type == "cuda" else "rehearsal in main memory"
-    result: dict[str, Any] = {
-        "machine": describe_machine() | {"device": name},
-        "command": "python benchmarks/gpu.py" + (" --rehearse" if options.rehearse else ""),
-        "ceilings": attempt(lambda: measure_ceilings(run.device)) if run.device.type == "cuda" else None,
-        "softmins": measure_softmins(run, *softmin_sizes),
-        "registration": attempt(lambda: measure_registration(run, registered)),
-        "solves": measure_solves(run, sizes, blurs),
-    }
-    result["seconds"] = round(time.perf_counter() - run.started)
-    print(f"done in {result['seconds']} s")
-    if options.rehearse:
-        return
+        sys.exit("nothing was measured: PyTorch sees no CUDA device (try --rehearse)")
+    device = torch.device("cpu" if options.rehearse else "cuda")
+    name = "rehearsal in main memory" if options.rehearse else torch.cuda.get_device_name()
     label = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    path = options.output or HERE / "results" / f"gpu-{label}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"wrote {path}")
+    path = options.output or (None if options.rehearse else HERE / "results" / f"gpu-{label}.json")
+    reductions = ("dense", "keops") if options.rehearse else ("triton", "keops", "dense")
+    command = "python benchmarks/gpu.py" + (" --rehearse" if options.rehearse else "")
+    result = {"machine": describe_machine() | {"device": name}, "command": command}
+    run = Run(device, reductions, options.limit, options.budget, path, result)
+    # Nothing else ends work that hangs on a device. The file holds what was found before.
+    faulthandler.dump_traceback_later(options.budget + GRACE, exit=True)
+    if options.rehearse:
+        measure_softmins(run, 500, 2000)
+        run.record("registration", attempt(lambda: measure_registration(run, 500)))
+        measure_solves(run, (300, 600), BLURS[:1])
+    else:
+        run.record("ceilings", attempt(lambda: measure_ceilings(run.device)))
+        measure_softmins(run, 50_000, 1_000_000)
+        run.record("registration", attempt(lambda: measure_registration(run, 1_000_000)))
+        measure_solves(run, SIZES, BLURS)
+    print(f"done in {run.result['seconds']} s" + (f"; wrote {path}" if path else ""))
 
 
 def attempt(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """What some work found, or why it did not: one failure does not end a run that cannot be had often."""
     try:
         found = work()
-    except (OtregError, RuntimeError, ImportError, MemoryError) as failure:
+    except Exception as failure:  # whatever a tool, a compiler or a driver raises
         found = {"failed": f"{type(failure).__name__}: {' '.join(str(failure).split())[:300]}"}
     print(f"  {json.dumps(found)}", flush=True)
     return found
@@ -110,9 +131,9 @@ def measure_ceilings(device: torch.device) -> dict[str, Any]:
     }
 
 
-def measure_softmins(run: Run, few: int, many: int) -> list[dict[str, Any]]:
+def measure_softmins(run: Run, few: int, many: int) -> None:
     """Pairs per second: over all pairs of ``few`` points, and over active blocks of the cells of ``many`` points."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for name in run.reductions:
         for points, blur, sparse in ((few, 0.05, False), (many, 0.01, True)):
             if sparse and name == "dense":
@@ -121,7 +142,7 @@ def measure_softmins(run: Run, few: int, many: int) -> list[dict[str, Any]]:
                 labels = {"reduction": name, "points": points, "blur": blur, "moments": moments}
                 print(f"softmin {labels} ({run.left:.0f} s left)", flush=True)
                 rows.append(labels | attempt(lambda call=(run, name, points, blur, moments, sparse): softmin(*call)))
-    return rows
+                run.record("softmins", rows)
 
 
 def softmin(run: Run, name: str, points: int, blur: float, moments: int, sparse: bool) -> dict[str, Any]:
@@ -154,10 +175,15 @@ def softmin(run: Run, name: str, points: int, blur: float, moments: int, sparse:
     }
 
 
+@functools.lru_cache(maxsize=2)  # to draw millions of points takes seconds
+def clouds(points: int) -> tuple[torch.Tensor, torch.Tensor]:
+    a, b = closed_surfaces(points, HERE)
+    return torch.from_numpy(a), torch.from_numpy(b)
+
+
 def measures(run: Run, points: int) -> tuple[Measure, Measure]:
     """The two closed surfaces, on the device, in double precision."""
-    clouds = closed_surfaces(points, HERE)
-    a, b = (torch.from_numpy(cloud).to(run.device) for cloud in clouds)
+    a, b = (cloud.to(run.device) for cloud in clouds(points))
     return Measure(a, torch.full_like(a[:, 0], 1 / len(a))), Measure(b, torch.full_like(b[:, 0], 1 / len(b)))
 
 
@@ -183,7 +209,7 @@ def measure_registration(run: Run, points: int) -> dict[str, Any]:
     return {"points": points, "seconds": seconds, "rms_error": float(error)} | peak(run)
 
 
-def measure_solves(run: Run, sizes: tuple[int, ...], blurs: tuple[float, ...]) -> list[dict[str, Any]]:
+def measure_solves(run: Run, sizes: tuple[int, ...], blurs: tuple[float, ...]) -> None:
     """Value and map by every tool, sizes outermost, so that what time does not allow are the largest ones."""
     tools = {f"otreg {name}": otreg_with(name) for name in run.reductions if name != "dense"}
     tools |= {"geomloss multiscale": geomloss, "flash-sinkhorn": flash_sinkhorn}
@@ -196,15 +222,17 @@ def measure_solves(run: Run, sizes: tuple[int, ...], blurs: tuple[float, ...]) -
             for name, tool in tools.items():
                 labels = {"tool": name, "points": points, "blur": blur}
                 before, seconds = last.get((name, blur), (points, 0.0))
-                expected = seconds * points / before
+                expected = seconds * (points / before) ** GROWTH.get(name, 1)
                 if expected > min(run.limit, run.left) or run.left <= 0:
-                    rows.append(labels | {"skipped": f"expected {expected:.0f} s with {run.left:.0f} s left"})
+                    reason = f"expected {expected:.0f} s with {run.left:.0f} s left"
+                    rows.append(labels | {"skipped": "it failed before" if expected == float("inf") else reason})
+                    run.record("solves", rows)
                     continue
                 print(f"solve {labels} ({run.left:.0f} s left)", flush=True)
                 row = attempt(lambda call=(run, tool, source, target, blur, truth): solve(*call))
                 last[name, blur] = points, row.get("seconds", float("inf"))
                 rows.append(labels | row)
-    return rows
+                run.record("solves", rows)
 
 
 Tool = Callable[[Measure, Measure, float], Answer]
@@ -213,8 +241,8 @@ Tool = Callable[[Measure, Measure, float], Answer]
 def solve(run: Run, tool: Tool, source: Measure, target: Measure, blur: float, truth: Answer | None) -> dict[str, Any]:
     """Time of the second call (the first one compiles), unless the first is slow; memory above what was held before."""
     times = []
+    reset_peak(run)
     for _ in range(3):
-        reset_peak(run)
         synchronise(run.device)
         started = time.perf_counter()
         value, displacement = tool(source, target, blur)
