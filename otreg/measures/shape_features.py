@@ -8,16 +8,18 @@ two labels, differ by one; whatever else stands for the shape (faces, samples) i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components, depth_first_order
 
 from otreg.errors import InputError
 from otreg.shapes.shape import Shape
 from otreg.shapes.sizes import order_of, top_blocks
 from otreg.shapes.triangles import triangles_of, vertex_normals
+
+if TYPE_CHECKING:
+    from scipy.sparse import coo_array
 
 Floats = npt.NDArray[np.float64]
 
@@ -157,6 +159,9 @@ def _curve_normals(shape: Shape, points: Floats) -> Floats:
         raise InputError(
             f"{_name(shape)}normals need curves that do not branch; at {crowded} points they do. Use --features none"
         )
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components  # only curves wait for these imports
+
     graph = coo_array((np.ones(len(segments)), segments.T), shape=(n, n)).tocsr()
     _, curve = connected_components(graph, directed=False)
     place = _places_along(graph, curve)
@@ -178,6 +183,9 @@ def _curve_normals(shape: Shape, points: Floats) -> Floats:
 
 def _places_along(graph: coo_array, curve: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """(n,) places of the points, such that those along a curve follow each other, from one end if there is one."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import depth_first_order
+
     n = len(curve)
     ends = np.asarray((graph + graph.T).astype(bool).sum(1)).reshape(-1) < 2
     # One walk through all curves, from a point beside them that leads to one point of each: an end before others.

@@ -12,11 +12,11 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
 
 from otreg.measures import Measure
 from otreg.registration.alignment import shape_metric, small_motion
 from otreg.registration.coarse_kernels import SMALLEST_SUM, own_scalings, scalings
+from otreg.transport.neighbours import nearest
 from otreg.transport.pyramid import build_pyramid
 from otreg.transport.relaxation import Relaxation
 
@@ -101,10 +101,12 @@ def cells(measure: Measure, edge: float) -> Measure:
 
 def _spacing(points: torch.Tensor) -> float:
     """How far points are apart: the median distance of the third nearest, as of neighbours in a grid on a surface."""
-    distance, _ = cKDTree(points.cpu().numpy()).query(points.cpu().numpy(), min(len(points), 4))
+    every = points.double()
+    third = every[nearest(every, every, min(len(points), 4))[:, -1]]
+    distance = float(np.median((every - third).norm(dim=1).cpu().numpy()))
     extent = float((points.max(0).values - points.min(0).values).norm())
     # Where most points are there several times, they are apart by nothing: cells need an edge all the same.
-    return max(float(np.median(distance.reshape(len(points), -1)[:, -1])), _LEAST_EDGE * extent) or _LEAST_EDGE
+    return max(distance, _LEAST_EDGE * extent) or _LEAST_EDGE
 
 
 class CoarseProblem:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import cKDTree
+import torch
+
+from otreg.transport.neighbours import nearest
 
 Array = npt.NDArray[np.float64]
 
@@ -56,10 +58,10 @@ def descriptors_of(points: Array, normals: Array, edge: float) -> Array:
 
 def _around(points: Array, count: int) -> tuple[Array, Array, npt.NDArray[np.int64]]:
     """Ways (n, k, d) to the nearest points of each, their lengths (n, k) and the indices of those points."""
-    n = len(points)
-    distance, near = cKDTree(points).query(points, min(n, count))
-    distance, near = distance.reshape(n, -1), near.reshape(n, -1)
-    return points[near] - points[:, None], distance, near
+    every = torch.from_numpy(points)
+    near = nearest(every, every, min(len(points), count)).numpy()
+    ways = points[near] - points[:, None]
+    return ways, np.linalg.norm(ways, axis=2), near
 
 
 def _histograms(cosines: Array, distance: Array, used: npt.NDArray[np.bool_]) -> Array:
