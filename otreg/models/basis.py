@@ -21,30 +21,6 @@ from otreg.models.kernel import Kernel, kernel_sum, kernel_sum_jacobian
 SPECTRUM = 1e-10
 # Controls whose extent in a direction is below this share of their largest lie flat in it.
 RANK = 1e-9
-# Farthest-point sampling visits all candidates once per control; this many describe a shape well enough.
-MAX_CANDIDATES = 20_000
-
-
-def farthest_points(points: Tensor, *, count: int, seed: int = 0) -> Tensor:
-    """(k, d) of the points, k <= count, spread evenly: each the farthest from those before it, without repetition.
-
-    The first is the one closest to the mean. Of more than MAX_CANDIDATES points a random subset, drawn with ``seed``,
-    is considered. Fewer distinct points than ``count`` are all taken.
-    """
-    n = len(points)
-    if n > MAX_CANDIDATES:
-        kept = torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:MAX_CANDIDATES]
-        points = points[kept.sort().values.to(points.device)]
-    nearest = (points - points.mean(0)).square().sum(1).argmin()
-    distance = torch.full_like(points[:, 0], torch.inf)
-    chosen: list[Tensor] = []
-    for _ in range(min(count, n)):
-        chosen.append(nearest)
-        distance = torch.minimum(distance, (points - points[nearest]).square().sum(1))
-        farthest, nearest = distance.max(0)
-        if not farthest > 0:
-            break
-    return points[torch.stack(chosen)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,9 +45,9 @@ class KernelBasis:
     @property
     def rank(self) -> int:
         """r <= k, the number of coordinates z per component."""
-        return self.whitening.shape[1]
+        return len(self._spectrum[0])
 
-    @property
+    @cached_property
     def whitening(self) -> Tensor:
         """(k, r): w = whitening @ z."""
         values, vectors = self._spectrum

@@ -20,7 +20,8 @@ from torch import Tensor
 from otreg.errors import ArgumentError, FormatError
 from otreg.models.affine import Affine
 from otreg.models.base import Model, as_points
-from otreg.models.basis import KernelBasis, farthest_points
+from otreg.models.basis import KernelBasis
+from otreg.models.farthest import farthest_points
 from otreg.models.fields import read_positive, read_rows, require
 from otreg.models.kernel import Kernel
 from otreg.models.linear import Moments

@@ -7,7 +7,7 @@ block. What is summed is a kernel: see gaussians and thin_plate.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -34,55 +34,80 @@ class Kernel(ABC):
     def slopes(self, points: Tensor, controls: Tensor) -> Tensor:
         """(n, k) values D with dK(x, c)/dx = -D(x, c) (x - c)."""
 
+    def value_sums(self, points: Tensor, controls: Tensor, coefficients: Tensor) -> Tensor:
+        """(n, m): sum_k w_k K(x_i, c_k) for coefficients w (k, m), without keeping the kernels."""
+        return _sums(self.values, points, controls, coefficients)
+
+    def slope_sums(self, points: Tensor, controls: Tensor, coefficients: Tensor) -> Tensor:
+        """(n, m): sum_k w_k D(x_i, c_k)."""
+        return _sums(self.slopes, points, controls, coefficients)
+
 
 def kernel_sum(points: Tensor, controls: Tensor, coefficients: Tensor, kernel: Kernel) -> Tensor:
     """(n, m): sum_k w_k K(x_i, c_k), differentiable once in the points and in the coefficients w, (k, m)."""
-    apply: Callable[..., Tensor] = _KernelSum.apply
+    apply: Callable[..., Tensor] = _ValueSum.apply
     return apply(points, controls, coefficients, kernel)
 
 
 def kernel_sum_jacobian(points: Tensor, controls: Tensor, coefficients: Tensor, kernel: Kernel) -> Tensor:
-    """(n, d, d): entry [i, a, b] is the derivative of component a of ``kernel_sum`` by coordinate b of point i."""
-    d = points.shape[1]
-    # -sum_k w_ka D_k (x_b - c_kb), split into the part with x and the part with c: one product per block.
-    parts = torch.cat([(coefficients[:, :, None] * controls[:, None, :]).flatten(1), coefficients], 1)  # (k, d * d + d)
-    result = points.new_empty(len(points), d, d)
-    for rows in _blocks(points, controls):
-        pulled = kernel.slopes(points[rows], controls) @ parts
-        by_control, by_point = pulled[:, : d * d].reshape(-1, d, d), pulled[:, d * d :]
-        result[rows] = by_control - by_point[:, :, None] * points[rows][:, None, :]
-    return result
+    """(n, m, d): entry [i, a, b] is the derivative of component a of ``kernel_sum`` by coordinate b of point i.
+
+    Differentiable once in the coefficients.
+    """
+    # -sum_k w_ka D_k (x_b - c_kb), split into the part with x and the part with c.
+    n, d, m = len(points), points.shape[1], coefficients.shape[1]
+    parts = torch.cat([(coefficients[:, :, None] * controls[:, None, :]).flatten(1), coefficients], 1)  # (k, m * d + m)
+    apply: Callable[..., Tensor] = _SlopeSum.apply
+    pulled = apply(points, controls, parts, kernel)
+    return pulled[:, : m * d].reshape(n, m, d) - pulled[:, m * d :, None] * points[:, None, :]
 
 
-class _KernelSum(torch.autograd.Function):
-    """Autograd of a plain expression would keep several (n, k) matrices; this computes them again, block by block."""
+class _ValueSum(torch.autograd.Function):
+    """Autograd of a plain expression would keep several (n, k) matrices; this sums the kernels again instead."""
 
     @staticmethod
     def forward(ctx: Any, points: Tensor, controls: Tensor, coefficients: Tensor, kernel: Kernel) -> Tensor:
         ctx.save_for_backward(points, controls, coefficients)
         ctx.kernel = kernel
-        result = points.new_empty(len(points), coefficients.shape[1])
-        for rows in _blocks(points, controls):
-            result[rows] = kernel.values(points[rows], controls) @ coefficients
-        return result
+        return kernel.value_sums(points, controls, coefficients)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
         points, controls, coefficients = ctx.saved_tensors
-        by_points = torch.empty_like(points) if ctx.needs_input_grad[0] else None
-        by_coefficients = torch.zeros_like(coefficients) if ctx.needs_input_grad[2] else None
-        for rows in _blocks(points, controls):
-            if by_coefficients is not None:
-                by_coefficients += ctx.kernel.values(points[rows], controls).T @ gradient[rows]
-            if by_points is not None:
-                pull = ctx.kernel.slopes(points[rows], controls) * (gradient[rows] @ coefficients.T)  # (rows, k)
-                by_points[rows] = pull @ controls - pull.sum(1, keepdim=True) * points[rows]
+        by_points = by_coefficients = None
+        if ctx.needs_input_grad[0]:
+            jacobian = kernel_sum_jacobian(points, controls, coefficients, ctx.kernel)
+            by_points = torch.einsum("nab,na->nb", jacobian, gradient)
+        if ctx.needs_input_grad[2]:
+            # The same sum with points and controls in exchanged places.
+            by_coefficients = ctx.kernel.value_sums(controls, points, gradient)
         return by_points, None, by_coefficients, None
 
 
-def _blocks(points: Tensor, controls: Tensor) -> Iterator[slice]:
-    """Slices of rows such that a (rows, k) block has a bounded number of entries."""
-    entries = BLOCK_ENTRIES["cuda" if points.is_cuda else "cpu"]
-    rows = max(1, entries // len(controls))
-    return (slice(start, start + rows) for start in range(0, len(points), rows))
+class _SlopeSum(torch.autograd.Function):
+    """The same of slopes, for derivatives in the coefficients alone."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, controls: Tensor, coefficients: Tensor, kernel: Kernel) -> Tensor:
+        ctx.save_for_backward(points, controls)
+        ctx.kernel = kernel
+        return kernel.slope_sums(points, controls, coefficients)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, Tensor, None]:
+        assert not ctx.needs_input_grad[0], "there are no second derivatives by the points"
+        points, controls = ctx.saved_tensors
+        return None, None, ctx.kernel.slope_sums(controls, points, gradient), None
+
+
+def _sums(
+    kernels: Callable[[Tensor, Tensor], Tensor], points: Tensor, controls: Tensor, coefficients: Tensor
+) -> Tensor:
+    """kernels(points, controls) @ coefficients, by blocks of rows with a bounded number of kernels."""
+    rows = max(1, BLOCK_ENTRIES["cuda" if points.is_cuda else "cpu"] // len(controls))
+    result = points.new_empty(len(points), coefficients.shape[1])
+    for block, sums in zip(points.split(rows), result.split(rows), strict=True):
+        torch.mm(kernels(block, controls), coefficients, out=sums)
+    return result

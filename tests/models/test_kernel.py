@@ -8,8 +8,9 @@ import sys
 import pytest
 import torch
 
-from otreg.models import kernel
-from otreg.models.basis import KernelBasis, farthest_points
+from otreg.models import kernel as kernel_module
+from otreg.models.basis import KernelBasis
+from otreg.models.farthest import farthest_points
 from otreg.models.gaussians import Gaussians
 from otreg.models.kernel import kernel_sum, kernel_sum_jacobian
 from otreg.models.thin_plate import ThinPlate
@@ -17,7 +18,7 @@ from tests.models.generators import random_shape
 
 WIDTHS = (0.4, 0.2, 0.1)
 GAUSSIANS = Gaussians(WIDTHS)
-KERNELS = pytest.mark.parametrize("kernel", [GAUSSIANS, ThinPlate(0.2)], ids=["gaussians", "thin plate"])
+ODD = Gaussians((0.3, 0.1, 0.05))  # one pair of widths that halve, one that does not
 
 
 def plain_kernel(points, controls):
@@ -26,11 +27,6 @@ def plain_kernel(points, controls):
     return sum(
         parts / 21 * torch.exp(-squared / (2 * width**2)) for parts, width in zip((16, 4, 1), WIDTHS, strict=True)
     )
-
-
-@pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setitem(kernel.BLOCK_ENTRIES, "cpu", 20)
 
 
 def test_kernel_is_its_definition_and_one_at_zero():
@@ -49,9 +45,40 @@ def test_slopes_are_the_derivative_of_the_kernel():
     assert (derivative - expected).abs().max() < 1e-13
 
 
-@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("dimension", [2, 3])
+@pytest.mark.parametrize("widths", [WIDTHS, (0.3, 0.1, 0.05)], ids=["halving", "one that does not halve"])
+def test_compiled_gaussians_are_those_of_torch(widths, dimension):
+    # More points than a thread takes at once, more controls than are held at once.
+    points, controls = (random_shape(seed, dimension=dimension, n=n)[0] for seed, n in ((0, 70), (1, 1100)))
+    coefficients = random_shape(2, dimension=3, n=1100)[0]
+    gaussians = Gaussians(widths)
+    values, slopes = gaussians.values(points, controls), gaussians.slopes(points, controls)
+    assert (values - gaussians.on_device(points, controls, gaussians.amplitudes)).abs().max() < 1e-13
+    assert (slopes - gaussians.on_device(points, controls, gaussians.steepness)).abs().max() < 1e-11
+    assert (gaussians.value_sums(points, controls, coefficients) - values @ coefficients).abs().max() < 1e-11
+    assert (gaussians.slope_sums(points, controls, coefficients) - slopes @ coefficients).abs().max() < 1e-9
+
+
+def test_far_points_feel_nothing_and_coincident_ones_all():
+    far = torch.tensor([[0.0, 0, 0], [40, 0, 0], [1e6, 0, 0], [1e200, 0, 0]]).double()
+    assert GAUSSIANS.values(far, far[:1])[:, 0].tolist() == [
+        pytest.approx(1, abs=1e-15),
+        *[pytest.approx(0, abs=1e-300)] * 3,
+    ]
+
+
+@pytest.mark.parametrize("kernel", [GAUSSIANS, ThinPlate(0.2)], ids=["gaussians", "thin plate"])
+def test_sums_by_blocks_are_the_product_at_once(kernel, monkeypatch):
+    points, controls = (random_shape(seed, dimension=3, n=n)[0] for seed, n in ((0, 11), (1, 6)))
+    coefficients = random_shape(2, dimension=20, n=6)[0]  # so many columns that Gaussians are stored for them, too
+    at_once = kernel.values(points, controls) @ coefficients, kernel.slopes(points, controls) @ coefficients
+    monkeypatch.setitem(kernel_module.BLOCK_ENTRIES, "cpu", 20)
+    assert (kernel.value_sums(points, controls, coefficients) - at_once[0]).abs().max() < 1e-12
+    assert (kernel.slope_sums(points, controls, coefficients) - at_once[1]).abs().max() < 1e-9
+
+
 @pytest.mark.parametrize("columns", [1, 3])
-def test_kernel_sum_over_many_blocks_has_the_gradients_of_the_plain_formula(columns):
+def test_kernel_sum_has_the_gradients_of_the_plain_formula(columns):
     points, _ = random_shape(0, dimension=3, n=11)
     controls = random_shape(1, dimension=3, n=6)[0]
     coefficients = random_shape(2, dimension=columns, n=6)[0]
@@ -65,14 +92,22 @@ def test_kernel_sum_over_many_blocks_has_the_gradients_of_the_plain_formula(colu
         assert (a - b).abs().max() < 1e-12
 
 
-@pytest.mark.usefixtures("small_blocks")
 @pytest.mark.parametrize("dimension", [2, 3])
-def test_jacobian_over_many_blocks_is_autograds(dimension):
+def test_jacobian_is_autograds(dimension):
     points, _ = random_shape(0, dimension=dimension, n=9)
     controls, coefficients = (random_shape(seed, dimension=dimension, n=6)[0] for seed in (1, 2))
     jacobian = kernel_sum_jacobian(points, controls, coefficients, GAUSSIANS)
     expected = torch.func.vmap(torch.func.jacrev(lambda x: (plain_kernel(x[None], controls) @ coefficients)[0]))(points)
     assert (jacobian - expected).abs().max() < 1e-12
+
+
+def test_jacobian_can_be_differentiated_in_the_coefficients_alone():
+    points, controls, coefficients = (random_shape(seed, dimension=3, n=6)[0] for seed in (0, 1, 2))
+    coefficients.requires_grad_()
+    assert torch.autograd.gradcheck(lambda w: kernel_sum_jacobian(points, controls, w, GAUSSIANS), coefficients)
+    by_points = kernel_sum_jacobian(points.requires_grad_(), controls, coefficients, GAUSSIANS).sum()
+    with pytest.raises(AssertionError, match="no second derivatives"):
+        by_points.backward()
 
 
 def test_basis_keeps_its_digits_far_from_the_origin():
