@@ -32,6 +32,8 @@ LABEL_NAMES = ("label", "labels", "Label", "Labels")
 MOST_LABELS = 64
 # Share of edges whose two faces go round in opposite ways that a surface may have: a few of them are defects.
 _TURNED_EDGES = 0.05
+# What looks away from its middle by less than this is a sheet, neither side of which is the outer one.
+_CLEARLY = 0.1
 # Points lie in a plane when they leave it by less than this share of their extent: what text files round.
 _FLAT = 1e-5
 
@@ -58,6 +60,18 @@ def normals_of(shape: Shape) -> Floats:
     if not normals.any():
         raise InputError(f"{_name(shape)}all its normals are zero; use --features none")
     return normals / 2**0.5
+
+
+def sides_agree(source: Shape, target: Shape) -> bool:
+    """Whether two shapes are surfaces whose faces show the same side, as far as the meshes can tell in any pose.
+
+    All neighbouring faces must go round alike. Closed surfaces then show their outside; those that are not must look
+    clearly away from their middle in both shapes, or clearly towards it.
+    """
+    sides = [_outwardness(shape) for shape in (source, target)]
+    return all(side is not None and side > _CLEARLY for side in sides) or all(
+        side is not None and side < -_CLEARLY for side in sides
+    )
 
 
 def labels_of(shapes: Sequence[Shape], column: str | None) -> list[Floats]:
@@ -110,25 +124,59 @@ def _stored_normals(shape: Shape) -> Floats:
 
 
 def _check_sides(shape: Shape, triangles: npt.NDArray[np.int64]) -> None:
-    """InputError when neighbouring faces often go round in opposite ways: they then share an edge in one direction."""
-    edges = triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-    twice = len(edges) - len(np.unique(edges[:, 0] * len(shape.points) + edges[:, 1]))
-    if twice > _TURNED_EDGES * len(edges) / 2:
+    """InputError when neighbouring faces often go round in opposite ways."""
+    twice = _turned_edges(triangles, len(shape.points))
+    if twice > _TURNED_EDGES * 3 * len(triangles) / 2:
         raise InputError(
             f"{_name(shape)}normals need faces that go round alike; {twice} edges lie between faces that do not. "
             "Orient them, or use --features none"
         )
 
 
+def _turned_edges(triangles: npt.NDArray[np.int64], n: int) -> int:
+    """How many edges lie between faces that go round in opposite ways: these share it in one direction."""
+    edges = _edges(triangles)
+    return len(edges) - len(np.unique(edges[:, 0] * n + edges[:, 1]))
+
+
+def _closed(triangles: npt.NDArray[np.int64], n: int) -> bool:
+    """Whether every edge lies between two faces."""
+    edges = np.sort(_edges(triangles), axis=1)
+    _, uses = np.unique(edges[:, 0] * n + edges[:, 1], return_counts=True)
+    return bool((uses == 2).all())
+
+
+def _edges(triangles: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    return triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
+
+
 def _side(triangles: npt.NDArray[np.int64], points: Floats) -> float:
     """-1 for closed surfaces whose faces show their inside, by the sign of the enclosed volume; else 1."""
-    edges = np.sort(triangles[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    _, uses = np.unique(edges, axis=0, return_counts=True)
-    if (uses != 2).any():
+    if not _closed(triangles, len(points)):
         return 1.0
     corners = points[triangles] - points[triangles[0, 0]]
     volume = np.einsum("td,td->t", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum()
     return -1.0 if volume < 0 else 1.0
+
+
+def _outwardness(shape: Shape) -> float | None:
+    """How much the faces of a surface look away from its middle: 1 for a sphere and for all closed surfaces, -1 for a
+    sphere that is open and shows its inside, 0 for a flat sheet. None without faces in space that all go round alike.
+
+    It is the flux of the way from the middle through the surface, over the largest that it can be, in any pose.
+    """
+    triangles, n = triangles_of(shape), len(shape.points)
+    if order_of(shape) != 2 or shape.dimension != 3 or _turned_edges(triangles, n):
+        return None
+    if _closed(triangles, n):
+        return 1.0  # normals_of turns them outwards
+    # Centred and scaled, so that neither far origins nor huge or tiny units lose digits.
+    corners = ((shape.points - shape.points.mean(0)) / (np.ptp(shape.points, axis=0).max() or 1.0))[triangles]
+    doubled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area, middles = np.linalg.norm(doubled, axis=1), corners.mean(1)
+    ways = middles - area @ middles / (area.sum() or 1.0)
+    largest = float((np.linalg.norm(ways, axis=1) * area).sum())
+    return float((ways * doubled).sum()) / largest if largest > 0 else 0.0
 
 
 def _plane(points: Floats) -> Floats | None:

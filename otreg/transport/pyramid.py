@@ -18,6 +18,7 @@ import torch
 from otreg.measures import Measure
 from otreg.transport import devices
 from otreg.transport import pyramid_kernels as kernels
+from otreg.transport.tree_kernels import leaves_for, tree_order
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -28,8 +29,6 @@ _WORTHWHILE = 0.7
 _EXTRA_BITS = 2
 # The coarsest level is about one block.
 _SMALLEST_LEVEL = 64
-# Points that a tree keeps together: the slices of the CPU reduction.
-_LEAF = 16
 
 
 @dataclass(frozen=True)
@@ -215,6 +214,11 @@ class Bins:
 
     @staticmethod
     def _unique(corners: Integers, member: Integers) -> Bins:
+        extents = corners.max(0, initial=0) + 1
+        if np.prod(extents.astype(np.float64)) < 2.0**62:  # one number holds a row, and is faster to sort
+            rows = np.ravel_multi_index(tuple(corners.T), tuple(extents))
+            _, first, index = np.unique(rows, return_index=True, return_inverse=True)
+            return Bins(corners[first], index[member])
         corners, index = np.unique(corners, axis=0, return_inverse=True)
         return Bins(corners, index.reshape(-1)[member])
 
@@ -233,6 +237,4 @@ def _neighbours_together(points: Floats) -> Integers:
 
     Their cells have no such order: those of a cube in feature space lie all over the shape.
     """
-    from scipy.spatial import cKDTree  # without features nobody waits for its import
-
-    return np.asarray(cKDTree(points, leafsize=_LEAF).indices, dtype=np.int64)
+    return tree_order(points, leaves_for(len(points)))
