@@ -23,6 +23,9 @@ from otreg.registration.softening import softened
 
 # A step that does not descend is halved this often before the blur is called done.
 _HALVINGS = 4
+# A blur is done after so many steps in a row that lower the loss by less than carrying the shape straight by the
+# tolerance does: what such steps still move slides along the shapes.
+_IDLE_STEPS = 3
 # A spline may get softer when a step moves the shape by less than this share of the blur.
 _SETTLED = 0.1
 # Share of the source's mass with a partner below which the transport says nothing about where to go.
@@ -35,6 +38,7 @@ class Ending(Enum):
     """Why the steps at a blur ended; the values are the sentences that users see."""
 
     CONVERGED = "converged: the last step moved the shape by less than the tolerance"
+    STALLED = "converged: the last steps lowered the divergence by less than a move by the tolerance does"
     NO_DESCENT = "converged: no step along the model lowers the divergence any more"
     OUT_OF_STEPS = "stopped after the allowed number of steps; allow more with --iterations, or a larger --tolerance"
     NOTHING_MATCHED = (
@@ -68,6 +72,7 @@ def gauss_newton(
     loss is then that of the new stiffness.
     """
     mixing, guard = Mixing(level, state.model), FoldGuard(level)
+    idle = 0  # steps in a row that gained next to nothing
     for iteration in range(settings.iterations):
         ways, weights = state.transport.displacement, level.weights * state.transport.matched_mass
         if not bool(torch.isfinite(ways).all()):
@@ -90,17 +95,20 @@ def gauss_newton(
         move = 0.0
         if new is not None:
             move = rms(new.moved - state.moved, weights)
+            idle = idle + 1 if state.loss - new.loss <= tolerance**2 / 2 * rows.mass else 0
             state = new
             if move <= tolerance:
                 ending = Ending.CONVERGED
+            elif idle == _IDLE_STEPS:
+                ending = Ending.STALLED
         last = iteration == settings.iterations - 1
         settled = ending is not None or move <= max(tolerance, _SETTLED * level.blur)
         softer = softened(level, state, settings) if settled and not last and not guard.stiffened else None
         if softer is not None:
-            state, ending = softer, None
+            state, ending, idle = softer, None, 0
             mixing.reset()
         if ending is not None and not last and level.blur <= settings.blur and guard.folds_anywhere(state.model):
-            state, ending = guard.with_more_stiffness(state), None
+            state, ending, idle = guard.with_more_stiffness(state), None, 0
             mixing.reset()
         if ending is None and last:
             ending = Ending.OUT_OF_STEPS

@@ -218,7 +218,7 @@ class _Run:
                 excess = min(excess, model.stiffness / least_stiffness(settings, blur))
                 self.stiffened = progress.stiffened
             self._done += self._effort(blur)
-        converged = ending in (Ending.CONVERGED, Ending.NO_DESCENT)
+        converged = ending in (Ending.CONVERGED, Ending.STALLED, Ending.NO_DESCENT)
         return model, Stage(model.name, tuple(blurs), tuple(steps), converged, ending.value)
 
     def _enter(

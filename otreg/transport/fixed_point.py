@@ -91,6 +91,7 @@ def solve_cross_level(
     at = rules.temperature(rules.blur)
     a, b = source.weights, target.weights
     eps, source_damping, target_damping = at.eps, at.source_damping, at.target_damping
+    moments = max(_moments(source), _moments(target))
     iterations = 0
     for search in range(_SEARCHES):
         coupling = reduction.couple(source, target, f, g, at)
@@ -115,9 +116,9 @@ def solve_cross_level(
         values, sweeps = _fixed_point(g.values, sweep, rise, coupling, b, rules, rules.target, iterations, share=1.0)
         # One more sweep with derivatives: the plan whose rows are exact, and its error in the columns.
         g = replace(g, values=values)
-        f = coupling.rows(target_damping * values, state[0], moments=2)
+        f = coupling.rows(target_damping * values, state[0], moments=moments)
         seen_f, seen_g = source_damping * f.values, target_damping * values
-        new = coupling.columns(seen_f, g, moments=2)
+        new = coupling.columns(seen_f, g, moments=moments)
         error, *rises = _numbers(
             _marginal_error(values, new.values, b, rules.target, at),
             _rise(searched[0], f.values, searched[1], new.values, target_damping),
@@ -160,7 +161,7 @@ def solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction:
             f.values, sweep, rise, coupling, cloud.weights, rules, relaxation, iterations, share=0.5
         )
         g = replace(f, values=values)
-        f = coupling.rows(damping * values, g, moments=2)
+        f = coupling.rows(damping * values, g, moments=_moments(cloud))
         error, risen = _numbers(
             _marginal_error(values, f.values, cloud.weights, relaxation, at),
             _rise(searched, f.values, searched, f.values, damping),
@@ -177,6 +178,11 @@ def solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction:
     )
     plan = Plan(cloud, cloud, seen, seen, marginal, marginal, eps, rules.p)
     return FixedPoint(f, replace(f, values=g.values), plan, coupling, rules, error, drift, iterations)
+
+
+def _moments(cloud: Cloud) -> int:
+    """Derivatives that an answer needs: first ones, and on cells second ones, for the points inside."""
+    return 2 if cloud.cell > 0 else 1
 
 
 def _fixed_point(

@@ -65,6 +65,18 @@ def test_where_no_step_lowers_the_loss_the_state_is_kept(turned, optimizer):
     assert progress.evaluation is lower
 
 
+def test_steps_that_gain_nothing_end_a_blur(turned, monkeypatch):
+    level, state = level_and_state(turned)
+    evaluate = Level.evaluate
+    # The shape still moves, but all places are as good.
+    monkeypatch.setattr(
+        Level, "evaluate", lambda self, model, start: replace(evaluate(self, model, start), loss=state.loss)
+    )
+    steps = list(OPTIMISERS["gauss-newton"](level, state, RegistrationSettings(), 1e-9))
+    assert [step.ending for step in steps] == [None, None, Ending.STALLED]
+    assert min(step.move for step in steps) > 1e-9
+
+
 def test_gauss_newton_keeps_the_last_state_when_the_transport_is_not_finite(turned):
     # No input is known that makes the engine return NaN, so the answer of the engine is replaced.
     level, state = level_and_state(turned)
