@@ -44,17 +44,24 @@ def command(
     """
     refuse_mixed_output(output, as_json=as_json)
 
-    from otreg.jobs import Reading, apply_transform
+    from otreg.jobs import Reading
+    from otreg.jobs.outputs import check_outputs, check_writable_format
     from otreg_cli.output import print_json, print_rows, print_warnings
 
     to = written_format(output, to, reading["format"])
     with input_files(shape) as ((source,), piped), output_file(output, to) as target:
+        read = Reading(**reading, piped=piped)
+        check_outputs([target], inputs=[transform, source], overwrite=overwrite)
+        check_writable_format(target, to)
+        read.check(source)
+        from otreg.jobs import apply_transform  # PyTorch comes with it, so errors that need none are said before
+
         applied = apply_transform(
             transform,
             source,
             target,
             overwrite=overwrite,
-            reading=Reading(**reading, piped=piped),
+            reading=read,
             inverse=inverse,
             frame=frame,
             to=to,

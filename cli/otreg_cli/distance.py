@@ -48,11 +48,15 @@ def command(
     resolved = resolved_settings(DistanceConfig, settings, config_file)
 
     from otreg.errors import NotConvergedError
-    from otreg.jobs import Reading, distance_files
+    from otreg.jobs import Reading
     from otreg_cli.output import divergence_rows, print_json, print_rows, print_warnings
 
     with input_files(source, target) as ((source_file, target_file), piped):
-        report = distance_files(source_file, target_file, resolved.config, reading=Reading(**reading, piped=piped))
+        read = Reading(**reading, piped=piped)
+        read.check(source_file, target_file)
+        from otreg.jobs import distance_files  # PyTorch comes with it, so errors that need none are said before
+
+        report = distance_files(source_file, target_file, resolved.config, reading=read)
     print_warnings([*resolved.warnings, *report.warnings])
     if as_json:
         print_json(report.record)

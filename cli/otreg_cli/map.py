@@ -68,7 +68,8 @@ def command(
     resolved = resolved_settings(MapConfig, settings, config_file)
 
     from otreg.errors import NotConvergedError
-    from otreg.jobs import MapOutputs, Reading, map_files
+    from otreg.jobs import MapOutputs, Reading
+    from otreg.jobs.outputs import check_outputs
     from otreg_cli.output import divergence_rows, file_rows, print_json, print_rows, print_warnings
 
     to = written_format(output, to, reading["format"])
@@ -76,6 +77,10 @@ def command(
     with output_file(output, to) as file, input_files(*given_files) as (files, piped):
         outputs = MapOutputs(file, both=both, format=to, overwrite=overwrite, piped=output == DASH)
         read = Reading(**reading, piped=piped)
+        check_outputs(outputs.files().values(), inputs=files, overwrite=overwrite)
+        read.check(*files)
+        from otreg.jobs import map_files  # PyTorch comes with it, so errors that need none are said before
+
         where = files[2] if at is not None else None
         report = map_files(files[0], files[1], resolved.config, outputs, at=where, reading=read)
     print_warnings([*resolved.warnings, *report.warnings])

@@ -94,8 +94,9 @@ def command(
     refuse_mixed_output(output, as_json=as_json)
     resolved = resolved_settings(RegisterConfig, settings, config_file)
 
+    from otreg.config import SPLINES
     from otreg.errors import NotConvergedError
-    from otreg.jobs import Outputs, Reading, register_files
+    from otreg.jobs import Outputs, Reading
     from otreg.jobs.outputs import check_outputs
     from otreg_cli.output import divergence_rows, file_rows, landmark_row, print_json, print_rows, print_warnings
     from otreg_cli.progress import progress as shown_progress
@@ -116,20 +117,19 @@ def command(
         input_files(source, target) as ((source_file, target_file), piped),
         shown_progress(chosen_progress(progress, verbose=verbose, quiet=quiet)) as on_step,
     ):
+        outputs = Outputs(
+            directory=output_dir, shape=shape_file, overwrite=overwrite, shape_format=to, piped=output == DASH
+        )
+        read = Reading(**reading, piped=piped)
+        linear = resolved.config.models[-1] not in SPLINES
+        outputs.checked_files(
+            source_file.suffix.lower(), linear=linear, inputs=[source_file, target_file, *(landmarks or ())]
+        )
+        read.check(source_file, target_file)
+        from otreg.jobs import register_files  # PyTorch comes with it, so errors that need none are said before
+
         report = register_files(
-            source_file,
-            target_file,
-            resolved.config,
-            Outputs(
-                directory=output_dir,
-                shape=shape_file,
-                overwrite=overwrite,
-                shape_format=to,
-                piped=output == DASH,
-            ),
-            landmarks=landmarks,
-            on_step=on_step,
-            reading=Reading(**reading, piped=piped),
+            source_file, target_file, resolved.config, outputs, landmarks=landmarks, on_step=on_step, reading=read
         )
         if pages:
             assert output_dir is not None

@@ -10,7 +10,7 @@ import numpy as np
 
 from otreg.errors import FormatError, InputError, InputFileError, OtregError, ResourceError
 from otreg.io.checks import checked
-from otreg.io.formats import codec_named
+from otreg.io.formats import Codec, codec_named
 from otreg.io.sniff import format_of, head_of
 from otreg.shapes import Shape
 
@@ -29,13 +29,8 @@ def read_shape(
     points that are not finite, indices out of range), ResourceError, MissingDependencyError.
     """
     path = Path(path)
-    if format is None:
-        codec, warnings = format_of(path)
-    else:
-        codec, warnings = codec_named(format), ()
-        head_of(path, codec)
-    if codec.read is None:
-        raise FormatError(f"{path}: format {codec.name} can be written, but not read")
+    codec, warnings = _codec_for(path, format)
+    assert codec.read is not None
     try:
         with np.errstate(all="ignore"):  # numbers that overflow are found by the checks
             shape = checked(codec.read(path), drop_invalid=drop_invalid, max_points=max_points)
@@ -52,10 +47,28 @@ def read_shape(
     return replace(shape, format=codec.name, path=path, warnings=(*warnings, *shape.warnings))
 
 
+def check_readable(path: Path | str, *, format: str | None = None) -> None:
+    """Raises as ``read_shape`` does where a file is missing, or its first bytes show that it cannot be read."""
+    _codec_for(Path(path), format)
+
+
 def one_line(error: BaseException | str) -> str:
     """An error's message as one line of bounded length."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _codec_for(path: Path, format: str | None) -> tuple[Codec, tuple[str, ...]]:
+    """What reads a file, and what is odd about its name."""
+    warnings: tuple[str, ...] = ()
+    if format is None:
+        codec, warnings = format_of(path)
+    else:
+        codec = codec_named(format)
+        head_of(path, codec)
+    if codec.read is None:
+        raise FormatError(f"{path}: format {codec.name} can be written, but not read")
+    return codec, warnings
 
 
 def _in_file(path: Path, error: InputError) -> str:

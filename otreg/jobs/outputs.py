@@ -59,6 +59,14 @@ class Outputs:
             files["shape"] = self.shape
         return files
 
+    def checked_files(self, extension: str, *, linear: bool, inputs: Iterable[Path]) -> dict[str, Path]:
+        """The ``files``, if all of them may be written. Raises OutputFileError, FormatError; touches nothing."""
+        files = self.files(extension, linear=linear)
+        check_outputs(files.values(), inputs=inputs, overwrite=self.overwrite)
+        if self.shape is not None:
+            check_writable_format(self.shape, self.shape_format)
+        return files
+
 
 def check_outputs(files: Iterable[Path], *, inputs: Iterable[Path], overwrite: bool) -> None:
     """Raises OutputFileError for the first file that may not or cannot be written; touches nothing."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from otreg.io import read_shape
+from otreg.io import check_readable, read_shape
 from otreg.shapes import Shape
 
 # What standard input and output are called, as in other tools.
@@ -27,6 +27,11 @@ class Reading:
         """The shape of a file. Raises InputFileError, FormatError, InputError or ResourceError."""
         shape = read_shape(path, format=self.format, drop_invalid=self.drop_invalid, max_points=self.max_points)
         return replace(shape, path=DASH) if path == self.piped else shape
+
+    def check(self, *paths: Path) -> None:
+        """Raises as ``shape`` does where the first bytes of a file show it; whoever imports much can ask before."""
+        for path in paths:
+            check_readable(path, format=self.format)
 
 
 def warnings_of(*shapes: Shape) -> list[str]:

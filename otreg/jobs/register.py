@@ -22,7 +22,7 @@ from otreg.jobs.conversion import check_conversion, extension_for
 from otreg.jobs.device import computed_on, device_named
 from otreg.jobs.divergence import Divergence
 from otreg.jobs.landmarks import LandmarkDistances, read_landmarks
-from otreg.jobs.outputs import Outputs, check_outputs, check_writable_format
+from otreg.jobs.outputs import Outputs
 from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit, unused_settings
 from otreg.jobs.plain import plain
 from otreg.jobs.provenance import absolute_path, input_record, machine, versions
@@ -79,11 +79,8 @@ def register_files(
     start_file = None if config.init in INIT_WORDS else Path(config.init)
     given = None if start_file is None else read_start(start_file)
     linear = config.models[-1] not in SPLINES
-    files = outputs.files(source.suffix.lower(), linear=linear)
     inputs = [source, target, *(landmarks or ())]
-    check_outputs(files.values(), inputs=inputs, overwrite=outputs.overwrite)
-    if outputs.shape is not None:
-        check_writable_format(outputs.shape, outputs.shape_format)
+    files = outputs.checked_files(source.suffix.lower(), linear=linear, inputs=inputs)
     with thread_limit(config.threads):
         source_shape, target_shape = read_pair(source, target, reading)
         space = common_space(source_shape, target_shape)
@@ -92,8 +89,7 @@ def register_files(
             # What the file holds decides, not its name, so the name of the moved shape is known only now.
             extension, warning = extension_for(source_shape, source)
             warnings += [] if warning is None else [warning]
-            files = outputs.files(extension, linear=linear)
-            check_outputs(files.values(), inputs=inputs, overwrite=outputs.overwrite)
+            files = outputs.checked_files(extension, linear=linear, inputs=inputs)
         check_conversion(_at(target_shape, source_shape), files["shape"], outputs.shape_format)
         marks = None
         if landmarks is not None:

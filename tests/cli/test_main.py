@@ -31,6 +31,48 @@ def test_help_imports_nothing_heavy():
     assert answer.stderr.strip() == "[]"
 
 
+# What a registration has no use for, of what its libraries or otreg itself would load.
+UNUSED = {
+    *("scipy.spatial", "scipy.sparse", "scipy.special", "scipy.optimize", "torch._dynamo", "torch._inductor", "sympy"),
+    *("networkx", "trimesh", "pyvista", "nibabel", "laspy", "matplotlib", "plotly", "jinja2", "yaml", "pykeops"),
+    *("otreg.batch", "otreg.report", "otreg.doctor", "otreg.config.batch", "otreg.config.yaml_tree"),
+}
+
+
+def test_a_registration_imports_only_what_it_uses(pair, tmp_path):
+    arguments = ["register", *map(str, pair), "-m", "similarity,spline", "-d", str(tmp_path / "out"), "-q"]
+    code = (
+        f"import sys\nfrom otreg_cli.main import run\nassert run({arguments!r}) == 0\n"
+        f"print(sorted({UNUSED!r} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["register", "PAIR", "-o", "out"], "its extension must be that of a format that can be written"),
+        (["register", "PAIR", "-o", "out.ply", "--format", "nope"], "format 'nope' is unknown"),
+        (["register", "missing.ply", "missing.obj", "-d", "out"], "missing.ply: no such file"),
+        (["register", "PAIR", "-o", __file__], "exists already"),
+        (["distance", "missing.ply", "missing.obj"], "missing.ply: no such file"),
+        (["map", "PAIR", "-o", "source.ply"], "the output is also an input"),
+        (["apply", "t.json", "missing.ply", "-o", "out.ply"], "missing.ply: no such file"),
+        (["apply", "t.json", "missing.ply", "-o", "out"], "its extension must be"),
+    ],
+)
+def test_what_needs_no_torch_to_be_refused_is_refused_without_it(pair, tmp_path, arguments, part):
+    words = [word for argument in arguments for word in (map(str, pair) if argument == "PAIR" else [argument])]
+    code = (
+        f"import sys\nfrom otreg_cli.main import run\nassert run({words!r}) == 3\n"
+        "print(sorted({'torch', 'numba', 'scipy'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert answer.stdout.strip() == "[]"
+    assert part in answer.stderr and answer.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_lists_each_command_with_the_line_of_the_command_itself(name, capsys):
     assert run(["--help"]) == 0
