@@ -62,7 +62,8 @@ class Surfaces:
         if len(matched) < d:
             return Poses(torch.empty(0, d, d, dtype=torch.float64), torch.empty(0, d, dtype=torch.float64))
         poses = _consistent(x[matched[:, 0]], y[matched[:, 1]], self.edge)
-        poses = self._best(poses, _REFINED)
+        # Most groups agree on one of a few motions.
+        poses = self._best(poses[self.distinct(poses, _SEEDS)], _REFINED)
         poses = self._best(self._refined(poses), count)
         return Poses(poses.matrix * self._size, poses.offset)
 
@@ -131,7 +132,7 @@ class _Surface:
         self.points, self.normals = points, normals_of(points, edge)
         # Some of the cells, evenly spread.
         self.probes = slice(None, None, max(1, len(points) // _PROBES))
-        self._bins = binned(_in_space(points), _ON * edge)
+        self._bins = binned(_in_space(points), _CATCH * edge)
         self._order = self._bins[0]
 
     def nearest(self, places: Array, bound: float) -> tuple[npt.NDArray[np.int64], Array]:
