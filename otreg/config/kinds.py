@@ -22,7 +22,9 @@ _AUTO = {"type": "string", "pattern": r"^\s*[aA][uU][tT][oO]\s*$"}
 LENGTH_SCHEMA: Final = WithJsonSchema({"anyOf": [_POSITIVE, _LENGTH_TEXT]})
 LENGTH_OR_AUTO_SCHEMA: Final = WithJsonSchema({"anyOf": [_POSITIVE, _LENGTH_TEXT, _AUTO]})
 SHARE_SCHEMA: Final = WithJsonSchema({"anyOf": [_POSITIVE, {"type": "string", "pattern": rf"^\s*{_NUMBER}\s*%?\s*$"}]})
-FEATURES_SCHEMA: Final = WithJsonSchema({"type": "string", "pattern": r"^\s*(none|normals|labels(:.*\S.*)?)\s*$"})
+_FEATURES_TEXT = {"type": "string", "pattern": r"^\s*(none|normals|labels(:.*\S.*)?)\s*$"}
+FEATURES_SCHEMA: Final = WithJsonSchema(_FEATURES_TEXT)
+FEATURES_OR_AUTO_SCHEMA: Final = WithJsonSchema({"anyOf": [_FEATURES_TEXT, _AUTO]})
 
 
 def reach_schema(*, pairs: bool) -> WithJsonSchema:

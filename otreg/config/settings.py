@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, field_validator
 
 from otreg.config.kinds import (
+    FEATURES_OR_AUTO_SCHEMA,
     FEATURES_SCHEMA,
     LENGTH_OR_AUTO_SCHEMA,
     LENGTH_SCHEMA,
@@ -38,7 +39,7 @@ INIT_WORDS: Final = ("auto", "search", "centroid", "none")
 # What ``reach: auto`` means, in blurs. Real pairs never have the same area everywhere, so conserving mass is wrong for
 # them; between 1 and 5 blurs the errors on whole shapes hardly differ, and parts that overlap want the smaller ones.
 AUTO_REACH_BLURS: Final = 2.0
-# What ``features`` may be, before a colon.
+# What ``features`` may be, before a colon; a registration also knows "auto".
 FEATURE_KINDS: Final = ("none", "normals", "labels")
 # What ``feature_length: auto`` means, in blurs.
 AUTO_FEATURE_BLURS: Final = 5.0
@@ -46,7 +47,10 @@ _REACH_HELP: Final = (
     "Farthest distance at which mass is still matched, written like blur; 'none' matches all of it, 'auto' is twice "
     "the blur."
 )
-
+_FEATURES_HELP: Final = (
+    "What points must share besides their place: 'normals' keeps the sides of thin parts apart (of faces, or "
+    "attributes of the points), 'labels' parts with different values of a point attribute."
+)
 
 ReachPair = tuple[Length | None, Length | None]
 
@@ -152,6 +156,16 @@ def _features(value: object) -> object:
     return text
 
 
+def _features_or_auto(value: object) -> object:
+    """ "auto", or one of these."""
+    if _word(value) == "auto":
+        return "auto"
+    try:
+        return _features(value)
+    except ArgumentError as error:
+        raise ArgumentError(str(error).replace("must be none", "must be auto, none")) from None
+
+
 def _feature_length(value: object) -> object:
     """ "auto" or a Length."""
     return "auto" if _word(value) == "auto" else Length.parse(value)
@@ -219,8 +233,7 @@ class TransportConfig(BaseModel, ABC):
     features: Annotated[str, BeforeValidator(_features), FEATURES_SCHEMA] = Field(
         default="none",
         title="none|normals|labels[:COLUMN]",
-        description="What points must share besides their place: 'normals' keeps the sides of thin parts apart (of "
-        "faces, or attributes of the points), 'labels' parts with different values of a point attribute.",
+        description=_FEATURES_HELP,
     )
     feature_length: FeatureLengthField = Field(
         default="auto",
@@ -263,6 +276,12 @@ class RegisterConfig(TransportConfig):
         title="NAMES",
         description="Models to fit one after the other, from few to many degrees of freedom: a comma list of "
         "rigid, similarity, affine, and spline or tps (thin-plate spline).",
+    )
+    features: Annotated[str, BeforeValidator(_features_or_auto), FEATURES_OR_AUTO_SCHEMA] = Field(
+        default="auto",
+        title="auto|none|normals|labels[:COLUMN]",
+        description=f"{_FEATURES_HELP} 'auto' takes normals where a spline bends surfaces whose meshes agree about "
+        "their sides, else none.",
     )
     init: Annotated[str, BeforeValidator(_init), TEXT_SCHEMA, PathOrWord(INIT_WORDS)] = Field(
         default="auto",

@@ -43,7 +43,7 @@ def distance_files(
         where = computed_on(pair.source_measure.points.device, transport.reduction)
     divergence = Divergence.of(transport, pair.frame)
     solved = perf_counter()
-    warnings = warnings_of(source_shape, target_shape) + unused_settings(config)
+    warnings = warnings_of(source_shape, target_shape) + unused_settings(config, pair)
     record = {
         "schema": "otreg.distance/1",
         "inputs": {"source": input_record(source, source_shape), "target": input_record(target, target_shape)},

@@ -108,7 +108,7 @@ def map_files(
             {role: _with_fields(places[role], found, pair.frame, transport.p) for role, found in maps.items()}
         )
     finished = perf_counter()
-    warnings = warnings_of(*shapes.values()) + unused_settings(config)
+    warnings = warnings_of(*shapes.values()) + unused_settings(config, pair)
     counts = {role: len(place.points) for role, place in places.items()}
     record = {
         "schema": "otreg.map/1",

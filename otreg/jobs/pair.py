@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from otreg.config import TransportConfig
+from otreg.config import SPLINES, RegisterConfig, TransportConfig
 from otreg.errors import ArgumentError, InputError
 from otreg.jobs.device import device_named
 from otreg.jobs.reading import Reading
 from otreg.measures import Frame, Measure
 from otreg.measures.from_shape import measure_from_shape
-from otreg.measures.shape_features import labels_of, normals_of
+from otreg.measures.shape_features import labels_of, normals_of, sides_agree
 from otreg.shapes import Shape
 
 
@@ -58,7 +58,9 @@ def measure_pair(source: Shape, target: Shape, config: TransportConfig) -> Pair:
     except InputError as error:
         raise InputError(f"{target.path}: {error}") from error
     device = device_named(config.device)
-    features = _features(source, target, config, frame)
+    kind, _, column = _chosen_features(source, target, config).partition(":")
+    length = config.feature_distance.in_frame(frame.scale)
+    features = _features(source, target, kind, column or None, length)
     measures = []
     for shape, values in zip((source, target), features or (None, None), strict=True):
         measure = measure_from_shape(
@@ -70,12 +72,12 @@ def measure_pair(source: Shape, target: Shape, config: TransportConfig) -> Pair:
     on_device = None
     if features is not None:
         on_device = torch.from_numpy(features[0]).to(device), torch.from_numpy(features[1]).to(device)
-    return Pair(source, target, frame, source_measure, target_measure, on_device, turning=config.features == "normals")
+    return Pair(source, target, frame, source_measure, target_measure, on_device, turning=kind == "normals")
 
 
-def unused_settings(config: TransportConfig) -> list[str]:
+def unused_settings(config: TransportConfig, pair: Pair) -> list[str]:
     """A sentence about each setting that does nothing because another one is missing."""
-    if config.features == "none" and config.feature_length != "auto":
+    if pair.features is None and config.feature_length != "auto":
         return [
             f"feature_length is {config.feature_length}, but there are no features; choose them with --features, or "
             "leave it out"
@@ -83,17 +85,24 @@ def unused_settings(config: TransportConfig) -> list[str]:
     return []
 
 
+def _chosen_features(source: Shape, target: Shape, config: TransportConfig) -> str:
+    """The features that the settings ask for, or what "auto" stands for with these shapes."""
+    if config.features != "auto":
+        return config.features
+    # Only a model that bends needs them: a pose that brings most of a surface to its place brings its sides there, too.
+    bends = isinstance(config, RegisterConfig) and config.models[-1] in SPLINES
+    return "normals" if bends and sides_agree(source, target) else "none"
+
+
 def _features(
-    source: Shape, target: Shape, config: TransportConfig, frame: Frame
+    source: Shape, target: Shape, kind: str, column: str | None, length: float
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """What the points of both shapes have besides their place, as lengths in frame units."""
-    kind, _, column = config.features.partition(":")
     if kind == "none":
         return None
-    length = config.feature_distance.in_frame(frame.scale)
     if kind == "normals":
         return length * normals_of(source), length * normals_of(target)
-    here, there = labels_of((source, target), column or None)
+    here, there = labels_of((source, target), column)
     return length * here, length * there
 
 

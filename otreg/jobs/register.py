@@ -84,7 +84,7 @@ def register_files(
     with thread_limit(config.threads):
         source_shape, target_shape = read_pair(source, target, reading)
         space = common_space(source_shape, target_shape)
-        warnings = warnings_of(source_shape, target_shape) + unused_settings(config)
+        warnings = warnings_of(source_shape, target_shape)
         if outputs.shape is None:
             # What the file holds decides, not its name, so the name of the moved shape is known only now.
             extension, warning = extension_for(source_shape, source)
@@ -102,7 +102,8 @@ def register_files(
             )
         read = perf_counter()
         pair = measure_pair(source_shape, target_shape, config)
-        settings = registration_settings(config, diagonal=pair.frame.scale)
+        warnings += unused_settings(config, pair)
+        settings = registration_settings(config, diagonal=pair.frame.scale, turning=pair.turning)
         in_frame = None
         if marks is not None:
             here, there = (torch.from_numpy(pair.frame.to_frame(points)) for points in (marks.source, marks.target))
@@ -195,8 +196,11 @@ def register_files(
     )
 
 
-def registration_settings(config: RegisterConfig, *, diagonal: float) -> RegistrationSettings:
-    """The settings in frame units, for a target whose diagonal is ``diagonal`` units of the files."""
+def registration_settings(config: RegisterConfig, *, diagonal: float, turning: bool = False) -> RegistrationSettings:
+    """The settings in frame units, for a target whose diagonal is ``diagonal`` units of the files.
+
+    turning: whether the features are normals, which "auto" leaves to the shapes.
+    """
 
     def fraction(length: Length | None) -> float | None:
         return None if length is None else length.in_frame(diagonal)
@@ -214,7 +218,7 @@ def registration_settings(config: RegisterConfig, *, diagonal: float) -> Registr
         control_points=config.control_points,
         init=cast("Init", config.init) if config.init in INIT_WORDS else "none",
         landmark_weight=config.landmark_weight,
-        turning_features=config.features == "normals",
+        turning_features=turning,
     )
 
 

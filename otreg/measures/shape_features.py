@@ -161,22 +161,24 @@ def _side(triangles: npt.NDArray[np.int64], points: Floats) -> float:
 
 def _outwardness(shape: Shape) -> float | None:
     """How much the faces of a surface look away from its middle: 1 for a sphere and for all closed surfaces, -1 for a
-    sphere that is open and shows its inside, 0 for a flat sheet. None without faces in space that all go round alike.
+    sphere that is open and shows its inside, 0 for a flat sheet. None without faces in space that have an area
+    and all go round alike.
 
     It is the flux of the way from the middle through the surface, over the largest that it can be, in any pose.
     """
     triangles, n = triangles_of(shape), len(shape.points)
     if order_of(shape) != 2 or shape.dimension != 3 or _turned_edges(triangles, n):
         return None
-    if _closed(triangles, n):
-        return 1.0  # normals_of turns them outwards
     # Centred and scaled, so that neither far origins nor huge or tiny units lose digits.
     corners = ((shape.points - shape.points.mean(0)) / (np.ptp(shape.points, axis=0).max() or 1.0))[triangles]
     doubled = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     area, middles = np.linalg.norm(doubled, axis=1), corners.mean(1)
-    ways = middles - area @ middles / (area.sum() or 1.0)
-    largest = float((np.linalg.norm(ways, axis=1) * area).sum())
-    return float((ways * doubled).sum()) / largest if largest > 0 else 0.0
+    if not area.any():
+        return None
+    if _closed(triangles, n):
+        return 1.0  # normals_of turns them outwards
+    ways = middles - area @ middles / area.sum()
+    return float((ways * doubled).sum() / (np.linalg.norm(ways, axis=1) @ area))
 
 
 def _plane(points: Floats) -> Floats | None:

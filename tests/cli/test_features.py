@@ -47,6 +47,17 @@ def test_register_follows_normals_and_writes_every_field(otreg_here, pair, tmp_p
     assert json.loads((tmp_path / "out" / "report.json").read_text())["resolved"]["turning_features"] is True
 
 
+@pytest.mark.parametrize(("models", "taken"), [("rigid", False), ("spline", True)])
+def test_a_spline_takes_normals_by_itself_where_meshes_agree_about_their_sides(
+    otreg_here, pair, tmp_path, models, taken
+):
+    answer = otreg_here("register", *pair, "-d", tmp_path / "out", "-m", models, "--blur", "10%")
+    assert answer.returncode == 0, answer.stderr
+    record = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert record["settings"]["features"] == "auto"
+    assert record["resolved"]["turning_features"] is taken
+
+
 def test_a_map_with_normals_goes_both_ways(otreg_here, tmp_path):
     paths = ellipsoid_ply(tmp_path / "a.ply"), ellipsoid_ply(tmp_path / "b.ply", shift=0.75)
     answer = otreg_here("map", *paths, "-o", tmp_path / "m.npz", "--both", "--features", "normals")
@@ -62,10 +73,10 @@ def test_a_map_with_normals_goes_both_ways(otreg_here, tmp_path):
         (
             ("--features", "normal"),
             2,
-            "must be none, normals, labels or labels:COLUMN (a point attribute); got 'normal'",
+            "none, normals, labels or labels:COLUMN (a point attribute); got 'normal'",
         ),
-        (("--features", "normals:nx"), 2, "must be none, normals, labels or labels:COLUMN"),
-        (("--features", "labels:"), 2, "must be none, normals, labels or labels:COLUMN"),
+        (("--features", "normals:nx"), 2, "none, normals, labels or labels:COLUMN"),
+        (("--features", "labels:"), 2, "none, normals, labels or labels:COLUMN"),
         (("--features", "labels", "--feature-length", "0"), 2, "--feature-length must be a positive length"),
         (("--features", "normals"), 3, "has neither faces nor normals of its points"),
         (("--features", "labels:part"), 3, "has no point attribute 'part' to tell parts by; it has: label"),

@@ -6,7 +6,7 @@ import pytest
 from otreg.errors import InputError
 from otreg.measures import Frame
 from otreg.measures.from_shape import measure_from_shape
-from otreg.measures.shape_features import labels_of, normals_of
+from otreg.measures.shape_features import labels_of, normals_of, sides_agree
 from otreg.shapes import Shape
 from otreg.shapes.shape import CellBlock
 
@@ -175,3 +175,55 @@ def test_whatever_stands_for_a_shape_carries_its_features(sampling):
     places = frame.to_file(measure.points.numpy())
     assert np.abs(measure.features.numpy() - places @ [[1.0, 2], [0, 1], [3, 0]]).max() < 1e-9
     assert measure.features.shape == (len(measure), 2)
+
+
+def dome(*, least=0.0, turned=False, n=24):
+    """The part of a sphere above a height: a surface with a border, its faces counterclockwise from outside."""
+    across, around = np.linspace(0.1, np.arccos(least), 9), 2 * np.pi * np.arange(n) / n
+    polar, angle = (values.ravel() for values in np.meshgrid(across, around, indexing="ij"))
+    points = np.stack([np.sin(polar) * np.cos(angle), np.sin(polar) * np.sin(angle), np.cos(polar)], axis=1)
+    first = np.arange(8 * n)
+    beside = first // n * n + (first + 1) % n
+    faces = np.stack([first, first + n, beside + n, beside], axis=1)
+    return Shape(points, (CellBlock("quad", faces[:, ::-1] if turned else faces),))
+
+
+def somewhere(shape):
+    """The same shape elsewhere, in another unit and pose."""
+    rotation = np.linalg.qr(np.random.default_rng(3).standard_normal((3, 3)))[0]
+    rotation[:, 0] *= np.linalg.det(rotation)
+    return shape.with_points(1000 * shape.points @ rotation.T + 1e5)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        (cube(), cube(CUBE[:, ::-1])),
+        (cube(), dome()),
+        (dome(), dome(least=0.4)),
+        (dome(turned=True), dome(least=0.4, turned=True)),
+    ],
+    ids=["closed", "closed and open", "open", "both turned"],
+)
+def test_sides_agree_where_both_meshes_show_the_same_one_in_any_pose(source, target):
+    assert sides_agree(source, target)
+    assert sides_agree(somewhere(source), target)
+    assert sides_agree(target, somewhere(source))
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        dome(turned=True),
+        # As flat as this neither side is the outer one.
+        dome().with_points(dome().points * [1, 1, 0.02]),
+        cube(np.concatenate([CUBE[:1, ::-1], CUBE[1:]])),
+        cube().with_points(np.zeros((8, 3))),
+        Shape(CORNERS),
+        ring(),
+    ],
+    ids=["turned", "flat", "one face turned", "no area", "cloud", "curve"],
+)
+def test_sides_do_not_agree_where_the_meshes_cannot_tell(target):
+    assert not sides_agree(dome(), target)
+    assert not sides_agree(target, dome())
