@@ -257,11 +257,12 @@ import sys
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource, compile
 from otreg.transport.reductions import triton_kernels
-sizes = {"D": 3, "FIRST": 4, "SECOND": 8, "ROWS": 64, "COLUMNS": 64}
+sizes = {"D": 3, "FIRST": 4, "SECOND": 8, "ROWS": 64}
+tiles = ((triton_kernels.softmin_fast, {"COLUMNS": 32, "PARTS": 2}), (triton_kernels.softmin_exact, {"COLUMNS": 64}))
 kinds = {"n": "i32", "m": "i32", "starts": "*i64", "columns": "*i64", "redo": "*i32"}
-for kernel in (triton_kernels.softmin_fast, triton_kernels.softmin_exact):
-    for p, moments in ((1, 0), (1, 1), (2, 0), (2, 1), (2, 2)):
-        constants = {**sizes, "P": p, "MOMENTS": moments}
+for kernel, tile in tiles:
+    for p, moments in ((1, 1), (2, 2)):  # with all that is left out of the others
+        constants = {**sizes, **tile, "P": p, "MOMENTS": moments}
         types = {name: "constexpr" if name in constants else kinds.get(name, "*fp64") for name in kernel.arg_names}
         source = ASTSource(kernel, types, constants)
         options = {"num_warps": 8, "enable_fp_fusion": True}
@@ -270,12 +271,13 @@ for kernel in (triton_kernels.softmin_fast, triton_kernels.softmin_exact):
 
 
 @pytest.mark.slow
-def test_every_kernel_compiles_to_machine_code_of_a_gpu(tmp_path):
+@pytest.mark.parametrize("capability", [80, 90])
+def test_every_kernel_compiles_to_machine_code_of_a_gpu(tmp_path, capability):
     # Triton's compiler needs no GPU. The interpreter accepts more than the compiler does.
     environment = {**os.environ, "TRITON_CACHE_DIR": str(tmp_path), "TRITON_INTERPRET": "0"}
-    command = [sys.executable, "-c", COMPILE, "90"]  # of this compute capability
+    command = [sys.executable, "-c", COMPILE, str(capability)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
-    assert done.stdout.split() == ["True"] * 10, done.stderr
+    assert done.stdout.split() == ["True"] * 4, done.stderr
 
 
 def test_clouds_keep_their_order_and_device(device):

@@ -27,9 +27,9 @@ from otreg.transport.reductions.blocks import ActivePairs, BlockSearch, padded
 if TYPE_CHECKING:
     from types import ModuleType
 
-# Rows and columns of a tile.
-_BLOCK = 64
-# With four warps the compiler runs out of registers for a tile (compute capability 9.0), with eight it hardly does.
+# Rows and columns of a block. A tile of the fast kernel has half its columns: with eight warps that is one for each
+# thread, and with three coordinates the compiler (compute capability 9.0) needs no more registers than there are.
+_BLOCK, _COLUMNS = 64, 32
 _WARPS = 8
 _LOG_NOTHING = -1e30  # stands for log(0): infinities would make NaN of what is multiplied by them
 # So few pairs are summed in float64: it costs next to nothing, and blurs far beyond the size of the measures need it.
@@ -145,7 +145,6 @@ class TritonCoupling:
             "P": self._at.p,
             "MOMENTS": moments,
             "ROWS": _BLOCK,
-            "COLUMNS": _BLOCK,
             "num_warps": _WARPS,
             "enable_fp_fusion": True,
         }
@@ -154,9 +153,12 @@ class TritonCoupling:
             if not self._exact:
                 guess = previous.values.contiguous()
                 kernels.softmin_fast[grid](
-                    rows.points, guess, rows.centres, rows.images, n, *summed, *active, *written, **sizes
-                )
-            kernels.softmin_exact[grid](rows.points, rows.images, n, *summed, *active, *written, **sizes)
+                    rows.points, guess, rows.centres, rows.images, n, *summed, *active, *written, **sizes,
+                    COLUMNS=_COLUMNS, PARTS=_BLOCK // _COLUMNS,
+                )  # fmt: skip
+            kernels.softmin_exact[grid](
+                rows.points, rows.images, n, *summed, *active, *written, **sizes, COLUMNS=_BLOCK
+            )
         return Potential(values, image if moments else previous.image, jacobian if moments == 2 else None)
 
 

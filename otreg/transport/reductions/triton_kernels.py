@@ -11,8 +11,8 @@ and for p = 1, where |x - y| - |w| = (|u|^2 - 2 <u, w>) / (|x - y| + |w|) does n
 
     [f(x) - f_0] lambda + [g(y) + f_0 - |w|] lambda + log2 b - (|x - y| - |w|) lambda.
 
-One program takes one block of rows through its active blocks of columns, once: sums of float32 over one tile, of
-float64 over the tiles. Rows whose sums over- or underflow because the previous potential was far off, and blocks that
+One program takes one block of rows through its active blocks of columns, once: sums of float32 over some blocks, of
+float64 over those sums. Rows whose sums over- or underflow because the previous potential was far off, and blocks that
 are too wide for float32, are marked, and the exact kernel redoes them with the maximum of each row as the zero of its
 exponents.
 """
@@ -33,6 +33,8 @@ _SMALLEST = tl.constexpr(8e-25)
 _LARGEST = tl.constexpr(1e24)
 _TINY = tl.constexpr(1e-30)
 _EMPTY = tl.constexpr(-1e30)
+# Blocks of columns over which a thread sums in float32: two columns of each, 64 terms.
+_TOGETHER = tl.constexpr(32)
 
 
 @triton.jit
@@ -46,9 +48,9 @@ def softmin_fast(
     x, f, centres, images, n, y, g, log_b, m, starts, columns, eps,
     values, image, jacobian, redo,
     D: tl.constexpr, FIRST: tl.constexpr, SECOND: tl.constexpr, P: tl.constexpr, MOMENTS: tl.constexpr,
-    ROWS: tl.constexpr, COLUMNS: tl.constexpr,
+    ROWS: tl.constexpr, COLUMNS: tl.constexpr, PARTS: tl.constexpr,
 ):  # fmt: skip
-    """Softmins of one block of ROWS rows over its active blocks of COLUMNS columns, in one pass.
+    """Softmins of one block of ROWS rows over its active blocks of PARTS * COLUMNS columns, in one pass.
 
     x (D, n), f (n,): rows and their previous potentials; centres, images (blocks, D): c and t; y (D, m), g (m,),
     log_b (m,): columns; starts (blocks + 1,), columns (nnz,): active blocks; eps (1,). All float64, and indices int64.
@@ -84,61 +86,73 @@ def softmin_fast(
     total = tl.zeros((ROWS,), dtype=tl.float64)
     first = tl.zeros((FIRST, ROWS), dtype=tl.float64)
     second = tl.zeros((SECOND, ROWS), dtype=tl.float64)
-    first_index = tl.arange(0, FIRST)[:, None]
-    second_index = tl.arange(0, SECOND)[:, None]
+    first_index = tl.arange(0, FIRST)[:, None, None]
+    second_index = tl.arange(0, SECOND)[:, None, None]
     start = tl.load(starts + block)
     end = tl.where(wide, start, tl.load(starts + block + 1))
-    for at in range(start, end):
-        j = tl.load(columns + at) * COLUMNS + tl.arange(0, COLUMNS)
-        exists = j < m
-        square_w = tl.zeros((COLUMNS,), dtype=tl.float64)
-        exponent = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
-        apart = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
-        for k in tl.static_range(D):
-            c = tl.load(centres + block * D + k)
-            u = tl.where(inside, tl.load(x + k * n + i, mask=inside, other=0.0) - c, 0.0).to(tl.float32)
-            y_k = tl.load(y + k * m + j, mask=exists, other=0.0)
-            w = y_k - c
-            square_w += w * w
-            if P == 2:
-                v = ((y_k - tl.load(images + block * D + k)) * bits).to(tl.float32)
-                exponent += u[:, None] * v[None, :]
-            else:
-                v = w.to(tl.float32)
-                exponent += u[:, None] * v[None, :]
-                apart += (u[:, None] - v[None, :]) * (u[:, None] - v[None, :])
-        cost = 0.5 * square_w
-        if P == 1:
-            cost = tl.sqrt(square_w)
-        b = (tl.load(g + j, mask=exists, other=0.0) + zero - cost) * bits
-        b += tl.load(log_b + j, mask=exists, other=_EMPTY) * _LOG2E
-        if P == 1:
-            apart = tl.sqrt(apart)
-            farther = (uu[:, None] - 2.0 * exponent) / (apart + cost.to(tl.float32)[None, :] + _TINY)
-            exponent = -farther * scale
-        plan = tl.exp2(a[:, None] + b.to(tl.float32)[None, :] + exponent)
-        total += tl.sum(plan, 1).to(tl.float64)
-        if MOMENTS > 0:
-            if P == 1:
-                plan = plan / (apart + _TINY)
+    for some in range(start, end, _TOGETHER):
+        # Each thread sums its own columns; sums over threads, which cost more than the exponentials, wait till the end.
+        part = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+        part_first = tl.zeros((FIRST, ROWS, COLUMNS), dtype=tl.float32)
+        part_second = tl.zeros((SECOND, ROWS, COLUMNS), dtype=tl.float32)
+        for at in range(some * PARTS, tl.minimum(some + _TOGETHER, end) * PARTS):
+            j = (tl.load(columns + at // PARTS) * PARTS + at % PARTS) * COLUMNS + tl.arange(0, COLUMNS)
+            exists = j < m
+            square_w = tl.zeros((COLUMNS,), dtype=tl.float64)
+            exponent = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
+            apart = tl.zeros((ROWS, COLUMNS), dtype=tl.float32)
             for k in tl.static_range(D):
+                c = tl.load(centres + block * D + k)
+                u = tl.where(inside, tl.load(x + k * n + i, mask=inside, other=0.0) - c, 0.0).to(tl.float32)
                 y_k = tl.load(y + k * m + j, mask=exists, other=0.0)
+                w = y_k - c
+                square_w += w * w
                 if P == 2:
                     v = ((y_k - tl.load(images + block * D + k)) * bits).to(tl.float32)
-                    weighted = plan * v[None, :]
+                    exponent += u[:, None] * v[None, :]
                 else:
-                    c = tl.load(centres + block * D + k)
-                    u = tl.where(inside, tl.load(x + k * n + i, mask=inside, other=0.0) - c, 0.0).to(tl.float32)
-                    weighted = plan * (u[:, None] - (y_k - c).to(tl.float32)[None, :])
-                part = tl.sum(weighted, 1).to(tl.float64)
-                first += tl.where(first_index == k, part[None, :], 0.0)
-                if MOMENTS == 2:
-                    for q in range(k + 1):
-                        y_q = tl.load(y + q * m + j, mask=exists, other=0.0)
-                        v_q = ((y_q - tl.load(images + block * D + q)) * bits).to(tl.float32)
-                        part = tl.sum(weighted * v_q[None, :], 1).to(tl.float64)
-                        second += tl.where(second_index == k * (k + 1) // 2 + q, part[None, :], 0.0)
+                    v = w.to(tl.float32)
+                    exponent += u[:, None] * v[None, :]
+                    apart += (u[:, None] - v[None, :]) * (u[:, None] - v[None, :])
+            cost = 0.5 * square_w
+            if P == 1:
+                cost = tl.sqrt(square_w)
+            b = (tl.load(g + j, mask=exists, other=0.0) + zero - cost) * bits
+            b += tl.load(log_b + j, mask=exists, other=_EMPTY) * _LOG2E
+            if P == 1:
+                apart = tl.sqrt(apart)
+                farther = (uu[:, None] - 2.0 * exponent) / (apart + cost.to(tl.float32)[None, :] + _TINY)
+                exponent = -farther * scale
+            plan = tl.exp2(a[:, None] + b.to(tl.float32)[None, :] + exponent)
+            part += plan
+            if MOMENTS > 0:
+                if P == 1:
+                    plan = plan / (apart + _TINY)
+                for k in tl.static_range(D):
+                    y_k = tl.load(y + k * m + j, mask=exists, other=0.0)
+                    if P == 2:
+                        v = ((y_k - tl.load(images + block * D + k)) * bits).to(tl.float32)
+                        weighted = plan * v[None, :]
+                    else:
+                        c = tl.load(centres + block * D + k)
+                        u = tl.where(inside, tl.load(x + k * n + i, mask=inside, other=0.0) - c, 0.0).to(tl.float32)
+                        weighted = plan * (u[:, None] - (y_k - c).to(tl.float32)[None, :])
+                    part_first = tl.where(first_index == k, part_first + weighted[None, :, :], part_first)
+                    if MOMENTS == 2:
+                        for q in range(k + 1):
+                            y_q = tl.load(y + q * m + j, mask=exists, other=0.0)
+                            v_q = ((y_q - tl.load(images + block * D + q)) * bits).to(tl.float32)
+                            both = (weighted * v_q[None, :])[None, :, :]
+                            here = second_index == k * (k + 1) // 2 + q
+                            part_second = tl.where(here, part_second + both, part_second)
+        total += tl.sum(part, 1).to(tl.float64)
+        if MOMENTS > 0:
+            first += tl.sum(part_first, 2).to(tl.float64)
+        if MOMENTS == 2:
+            second += tl.sum(part_second, 2).to(tl.float64)
 
+    first_index = tl.arange(0, FIRST)[:, None]
+    second_index = tl.arange(0, SECOND)[:, None]
     good = (total > _SMALLEST) & (total < _LARGEST)
     tl.store(redo + i, 1 - good.to(tl.int32), mask=inside)
     safe = tl.where(good, total, 1.0)
