@@ -28,8 +28,11 @@ def nearest(known: torch.Tensor, points: torch.Tensor, count: int = 1) -> torch.
     centre = known.mean(0)
     y = known - centre
     half = y.square().sum(1) / 2
-    chunk = max(1, _PAIRS_AT_A_TIME // len(known))
-    parts = [
-        torch.addmm(half, x - centre, y.T, alpha=-1).topk(count, largest=False).indices for x in points.split(chunk)
-    ]
-    return torch.cat(parts)
+    return torch.cat(
+        devices.in_chunks(
+            lambda some: torch.addmm(half, points[some] - centre, y.T, alpha=-1).topk(count, largest=False).indices,
+            count=len(points),
+            size=_PAIRS_AT_A_TIME // len(known),
+            short=f"no memory left on {points.device} to look for the nearest of {len(known)} points",
+        )
+    )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud
 from otreg.transport.pyramid_torch import build_pyramid_on_device
+from otreg.transport.reductions import blocks
 from otreg.transport.reductions.base import Potential
 from otreg.transport.reductions.blocks import (
     ActivePairs,
@@ -137,3 +138,21 @@ def test_one_point_against_many_is_one_row_of_pairs():
 
 def test_a_cloud_needs_more_sizes_the_larger_it_is():
     assert [number_of_sizes(n, 64) for n in (1, 4096, 4097, 2**20, 10**7)] == [1, 1, 2, 5, 7]
+
+
+def test_a_search_that_runs_out_of_memory_goes_on_with_fewer_pairs_at_a_time(monkeypatch):
+    x, y, f, g, _ = coupled(3, p=2, diagonals=0.2, blur=0.05)
+    whole = searched(x, y, f, g, 0.05**2, 2)
+    real, sizes = blocks.largest_exponents, []
+
+    def short_of_memory(rows, columns, p):
+        sizes.append(len(rows))
+        if len(rows) > 100:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(rows, columns, p)
+
+    monkeypatch.setattr(blocks, "largest_exponents", short_of_memory)
+    parts = searched(x, y, f, g, 0.05**2, 2)
+    assert max(sizes) > 100
+    assert torch.equal(parts.columns, whole.columns) and torch.equal(parts.starts, whole.starts)
+    assert torch.equal(parts.dropped, whole.dropped)

@@ -34,3 +34,19 @@ def test_all_known_points_can_be_asked_for():
     known = cloud(7, 2, 3).points
     assert nearest(known, known, 7).sort(1).values.tolist() == [list(range(7))] * 7
     assert nearest(known, known)[:, 0].tolist() == list(range(7))
+
+
+def test_chunks_that_do_not_fit_are_halved(monkeypatch):
+    monkeypatch.setattr(devices, "in_main_memory", lambda tensor: False)
+    known, points = cloud(60, 3, 1).points, cloud(90, 3, 2).points
+    whole, real, sizes = nearest(known, points, 3), torch.addmm, []
+
+    def short_of_memory(bias, x, y, **options):
+        sizes.append(len(x))
+        if len(x) > 20:
+            raise torch.OutOfMemoryError("out of memory")
+        return real(bias, x, y, **options)
+
+    monkeypatch.setattr(torch, "addmm", short_of_memory)
+    assert torch.equal(nearest(known, points, 3), whole)
+    assert sizes == [90, 45, 23, 12, 12, 12, 12, 12, 12, 12, 6]

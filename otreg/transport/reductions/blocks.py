@@ -14,6 +14,7 @@ from typing import final
 
 import torch
 
+from otreg.transport import devices
 from otreg.transport.pyramid import Cloud, run_lengths, sums_by_cell
 from otreg.transport.reductions.base import Potential, Temperature
 
@@ -179,10 +180,13 @@ def _log_shares(
 ) -> torch.Tensor:
     """(pairs,) log of a bound on the sum of a row's entries in each pair (i, j) of blocks."""
     out = torch.empty(len(i), dtype=torch.float64, device=i.device)
-    for first in range(0, len(i), _PAIRS_AT_A_TIME):
-        part = slice(first, first + _PAIRS_AT_A_TIME)
-        column = columns.take(j[part])
-        out[part] = largest_exponents(rows.take(i[part]), column, p) / eps + column.log_mass
+
+    def bound(some: slice) -> None:
+        column = columns.take(j[some])
+        out[some] = largest_exponents(rows.take(i[some]), column, p) / eps + column.log_mass
+
+    short = f"no memory left on {i.device} to bound pairs of blocks"
+    devices.in_chunks(bound, count=len(i), size=_PAIRS_AT_A_TIME, short=short)
     return out
 
 

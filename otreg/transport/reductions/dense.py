@@ -10,7 +10,6 @@ from typing import final
 
 import torch
 
-from otreg.errors import ResourceError
 from otreg.measures import Measure
 from otreg.transport import devices
 from otreg.transport.pyramid import Cloud, Pyramid, single_level
@@ -71,24 +70,14 @@ def _softmin(
     When the device has no room for a chunk of rows, they are taken in smaller ones. Raises ResourceError when it has
     none for a single row.
     """
-    n = len(rows)
     per_column = g / eps + columns.weights.log()
     at_a_time = _PAIRS_AT_A_TIME if devices.in_main_memory(g) else _PAIRS_AT_A_TIME_GPU
-    chunk = min(n, max(1, at_a_time // len(columns)))
-    parts: list[Potential] = []
-    first = 0
-    while first < n:
-        x = rows.points[first : first + chunk]
-        try:
-            parts.append(_softmin_rows(x, columns.points, per_column, eps, p, moments))
-        except torch.OutOfMemoryError as error:
-            if chunk == 1:
-                raise ResourceError(
-                    f"no memory left on {g.device} for a sum over {len(columns)} points. Use fewer points."
-                ) from error
-            chunk = -(-chunk // 2)
-            continue
-        first += len(x)
+    parts = devices.in_chunks(
+        lambda some: _softmin_rows(rows.points[some], columns.points, per_column, eps, p, moments),
+        count=len(rows),
+        size=at_a_time // len(columns),
+        short=f"no memory left on {g.device} for a sum over {len(columns)} points",
+    )
     values, image = (torch.cat([getattr(part, name) for part in parts]) for name in ("values", "image"))
     if moments == 0:
         return Potential(values, previous.image)
