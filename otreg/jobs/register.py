@@ -149,7 +149,15 @@ def register_files(
             point_map=transform,
             overlap_mass=registration.overlap,
         )
-        _write_results(files, moved=moved, pair=pair, registration=registration, transform=transform, outputs=outputs)
+        _write_results(
+            files,
+            moved=moved,
+            pair=pair,
+            registration=registration,
+            transform=transform,
+            outputs=outputs,
+            features=pair.features[0] if pair.features is not None and settings.features_in_result else None,
+        )
     finished = perf_counter()
     record = {
         "schema": "otreg.register/1",
@@ -219,6 +227,8 @@ def registration_settings(config: RegisterConfig, *, diagonal: float, turning: b
         init=cast("Init", config.init) if config.init in INIT_WORDS else "none",
         landmark_weight=config.landmark_weight,
         turning_features=turning,
+        # Whoever asked for features is told about them; else figures mean the same as those of `otreg distance`.
+        features_in_result=config.features != "auto",
     )
 
 
@@ -235,6 +245,7 @@ def _write_results(
     registration: Registration,
     transform: Transform,
     outputs: Outputs,
+    features: torch.Tensor | None,
 ) -> None:
     overwrite = outputs.overwrite
     write_shape(moved, files["shape"], format=outputs.shape_format, overwrite=overwrite)
@@ -255,25 +266,27 @@ def _write_results(
             files["fields"],
             points=moved.points,
             cells=moved.cells,
-            point_data=_fields(moved, pair=pair, registration=registration),
+            point_data=_fields(moved, pair=pair, registration=registration, features=features),
             overwrite=overwrite,
         )
 
 
-def _fields(moved: Shape, *, pair: Pair, registration: Registration) -> dict[str, np.ndarray]:
+def _fields(
+    moved: Shape, *, pair: Pair, registration: Registration, features: torch.Tensor | None
+) -> dict[str, np.ndarray]:
     """Per point of the moved shape, in file units: how it got there, and what the last transport says of it.
 
     brenier_displacement: from the moved point to where the transport sends its mass; registration_displacement: from
     the source's point to the moved one; potential: squared file units; matched_mass: share of a point's mass that finds
     a partner, 1 where the target is just as there as the source itself.
+    features: (n, k) of the source's points, where the last transport compares them.
     """
     scale = pair.frame.scale
     device = pair.source_measure.points.device
     here = torch.as_tensor(pair.frame.to_frame(moved.points), device=device)
-    features = None
-    if pair.features is not None:
+    if features is not None:
         before = torch.as_tensor(pair.frame.to_frame(pair.source.points), device=device)
-        features = moved_features(pair.features[0], registration.model, before, turning=pair.turning)
+        features = moved_features(features, registration.model, before, turning=pair.turning)
     last = registration.transport.at(here, features)
     return {
         "brenier_displacement": _array(last.displacement) * scale,

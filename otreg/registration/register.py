@@ -99,6 +99,8 @@ def register(
     assert model is not None
     with torch.no_grad():
         features = source.features
+        if not settings.features_in_result:
+            features, target = None, replace(target, features=None)
         if features is not None:
             features = moved_features(features, model, source.points, turning=settings.turning_features)
         moved = Measure(model(source.points), source.weights.double(), features)

@@ -27,7 +27,7 @@ class RegistrationSettings:
     as it lies; "auto" searches when the first model is rigid or a similarity, unless landmarks say where to start.
     landmark_weight: share of the source's mass that all landmarks together pull with.
     turning_features: the features of the measures are normals times a length, which turn with the model; else they stay
-    as they are.
+    as they are. features_in_result: the transport in the result compares features, too; else places alone.
     """
 
     models: tuple[str, ...] = ("rigid",)
@@ -43,6 +43,7 @@ class RegistrationSettings:
     init: Init = "auto"
     landmark_weight: float = 0.1
     turning_features: bool = False
+    features_in_result: bool = True
 
     def __post_init__(self) -> None:
         if not self.models:

@@ -106,3 +106,16 @@ def test_features_at_other_points_are_refused(otreg_here, tmp_path):
     answer = otreg_here("map", *paths, "-o", tmp_path / "m.vtu", "--grid", "5", "--features", "labels")
     assert answer.returncode == 2
     assert "features are known at the points of the shapes only" in answer.stderr
+
+
+def test_normals_that_nobody_asked_for_move_the_shape_alike_but_do_not_count_in_the_figures(otreg_here, pair, tmp_path):
+    records, moved = {}, {}
+    for features in ("auto", "normals"):
+        folder = tmp_path / features
+        flags = ("-m", "spline", "--init", "none", "--blur", "10%", "--features", features)
+        assert otreg_here("register", *pair, "-d", folder, *flags).returncode == 0
+        records[features] = json.loads((folder / "report.json").read_text())
+        moved[features] = read_shape(folder / "registered.ply").points
+        assert all(np.isfinite(values).all() for values in read_shape(folder / "brenier.vtu").point_data.values())
+    assert (moved["auto"] == moved["normals"]).all()
+    assert records["auto"]["divergence"]["value"] < 0.9 * records["normals"]["divergence"]["value"]
