@@ -8,27 +8,33 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from otreg.io.vtk_xml import vtk_document
 from otreg.shapes import CellBlock, Shape
 
 Array = npt.NDArray[Any]
 
+# VTK's numbers of the kinds of cells.
+_TYPES = {"vertex": 1, "line": 3, "triangle": 5, "polygon": 7, "quad": 9, "tetra": 10}
+
 
 def write_vtu(shape: Shape, path: Path) -> None:
     """Writes a shape as compressed .vtu; plane points and vectors get z = 0, a cloud gets a vertex cell per point."""
-    import meshio
-
-    blocks, order = _meshio_cells(shape)
-    cell_data = {}
-    for name, values in shape.cell_data.items():
-        sizes = [len(indices) for _, indices in blocks]
-        cell_data[name] = np.split(_field(np.asarray(values)[order]), np.cumsum(sizes)[:-1])
-    mesh = meshio.Mesh(
-        points=_padded(shape.points),
-        cells=blocks,
-        point_data={name: _field(np.asarray(values)) for name, values in shape.point_data.items()},
-        cell_data=cell_data,
-    )
-    meshio.write(path, mesh, file_format="vtu", binary=True, compression="zlib")
+    parts, order = _parts(shape)
+    sizes = np.concatenate([np.full(len(corners), corners.shape[1]) for _, corners in parts])
+    cells = {
+        "connectivity": np.concatenate([corners.reshape(-1) for _, corners in parts]).astype(np.int64),
+        "offsets": np.cumsum(sizes).astype(np.int64),
+        "types": np.concatenate([np.full(len(corners), _TYPES[kind], np.uint8) for kind, corners in parts]),
+    }
+    sections = {
+        "Points": {"Points": _padded(shape.points)},
+        "Cells": cells,
+        "PointData": {name: _field(np.asarray(values)) for name, values in shape.point_data.items()},
+        "CellData": {name: _field(np.asarray(values)[order]) for name, values in shape.cell_data.items()},
+    }
+    counts = {"Points": len(shape.points), "Cells": len(sizes)}
+    with path.open("wb") as file:
+        file.writelines(vtk_document("UnstructuredGrid", counts=counts, sections=sections, compressed=True))
 
 
 def vtu_cannot_hold(shape: Shape) -> str | None:
@@ -39,7 +45,7 @@ def vtu_cannot_hold(shape: Shape) -> str | None:
     return None
 
 
-def _meshio_cells(shape: Shape) -> tuple[list[tuple[str, Array]], npt.NDArray[np.int64]]:
+def _parts(shape: Shape) -> tuple[list[tuple[str, Array]], npt.NDArray[np.int64]]:
     """Blocks of cells with equally many corners, and the place in the shape that each cell came from."""
     blocks: list[tuple[str, Array]] = []
     order: list[npt.NDArray[np.int64]] = []

@@ -34,6 +34,30 @@ def test_cells_are_kept_and_vtk_reads_them(tmp_path: Path) -> None:
     assert np.array_equal(mesh.point_data["potential"], FIELDS["potential"])
 
 
+@pytest.mark.parametrize("n", [1, 4095, 4096, 4097, 10_000])  # blocks of 4096 numbers are compressed together
+def test_long_arrays_are_the_same_for_two_readers_of_vtu(tmp_path: Path, n: int) -> None:
+    random = np.random.default_rng(n)
+    data = {
+        "way": random.normal(size=(n, 3)),
+        'mass & "more"': random.normal(size=n),
+        "single": random.normal(size=n).astype(np.float32),
+        "count": random.integers(-100, 100, n),
+        "flag": random.integers(0, 2, n).astype(bool),
+    }
+    points = random.normal(size=(n, 3))
+    cells = (CellBlock("triangle", random.integers(0, n, (n, 3))), CellBlock("line", random.integers(0, n, (n, 2))))
+    write_fields(tmp_path / "a.vtu", points=points, cells=cells, point_data=data)
+    for package in ("meshio", "pyvista"):
+        mesh = pytest.importorskip(package, reason="pyvista needs the extra otreg[vtk]").read(tmp_path / "a.vtu")
+        assert np.array_equal(mesh.points, points)
+        for name, values in data.items():
+            found = np.asarray(mesh.point_data[name])
+            assert found.dtype.itemsize == values.dtype.itemsize and np.array_equal(found, values), (package, name)
+        blocks = mesh.cells_dict
+        assert np.array_equal(blocks["triangle" if package == "meshio" else 5], cells[0].indices)
+        assert np.array_equal(blocks["line" if package == "meshio" else 3], cells[1].indices)
+
+
 @pytest.mark.parametrize("suffix", [".npz", ".ply"])
 def test_other_formats_keep_the_dimension(tmp_path: Path, suffix: str) -> None:
     write_fields(tmp_path / f"a{suffix}", points=POINTS, point_data=FIELDS)
