@@ -7,6 +7,7 @@ INSTALL_COMPILER = (
     "conda install -c conda-forge cxx-compiler, xcode-select --install (macOS)"
 )
 CUDA_BUILD = "install a build of PyTorch for CUDA: https://pytorch.org/get-started/locally says how"
+PYTHON_HEADERS = "install the headers of Python: apt install python3-dev, dnf install python3-devel"
 UPDATE_DRIVER = (
     "update NVIDIA's driver, or install a build of PyTorch for the older CUDA that this driver supports "
     "(nvidia-smi names it): https://pytorch.org/get-started/previous-versions"
@@ -22,7 +23,8 @@ def set_variable(variable: str) -> str:
 _KNOWN = (
     ("compiler was found", INSTALL_COMPILER),
     ("failed to find c compiler", INSTALL_COMPILER),  # Triton's words
-    ("python.h", "install the headers of Python: apt install python3-dev, dnf install python3-devel"),
+    ("python.h", PYTHON_HEADERS),
+    ("calledprocesserror", PYTHON_HEADERS),  # of Triton's launcher, whose compiler has written elsewhere what it misses
     (
         "compiler failed",
         f"look at what it says with: otreg distance A B --reduction keops --debug; or {INSTALL_COMPILER}",
@@ -30,7 +32,8 @@ _KNOWN = (
     ("no locator available", set_variable("NUMBA_CACHE_DIR")),
     (
         "nvrtc",
-        "install CUDA's runtime compiler: pip install nvidia-cuda-nvrtc-cu12, or set CUDA_PATH to a CUDA toolkit",
+        "KeOps needs a CUDA toolkit: install one, set CUDA_PATH to its folder and add its lib64 to LD_LIBRARY_PATH; "
+        "without it triton computes on the GPU, which needs none",
     ),
     ("libcuda", "install NVIDIA's driver; in a container start it with the GPU, as docker run --gpus all does"),
     ("driver", UPDATE_DRIVER),

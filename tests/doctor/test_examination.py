@@ -118,7 +118,7 @@ def test_a_gpu_that_computes_by_default_is_said_so_and_all_its_reductions_are_tr
         ("dense", "cuda:0", "works"),
     ]
     (problem,) = found.problems
-    assert "nvidia-cuda-nvrtc" in problem.fix
+    assert "CUDA toolkit" in problem.fix and "triton computes on the GPU" in problem.fix
 
 
 @pytest.mark.parametrize(
@@ -211,6 +211,8 @@ def test_cards_are_what_the_driver_lists(tmp_path, monkeypatch):
         ("RuntimeError: Failed to find C compiler. Please specify via CC environment variable.", "apt install g++"),
         ("main.c:3:10: fatal error: Python.h: No such file or directory", "apt install python3-dev"),
         ("ResourceError: could not compile its kernel: the C++ compiler failed.", "--reduction keops --debug"),
+        ("could not compile a kernel: CalledProcessError: Command '['/usr/bin/gcc', ...", "apt install python3-dev"),
+        ("could not compile its kernel: RuntimeError: KeOps finds no CUDA driver and nvrtc.", "CUDA_PATH"),
         ("OSError: libcuda.so.1: cannot open shared object file", "docker run --gpus all"),
         ("RuntimeError: CUDA error: CUDA driver version is insufficient", "update NVIDIA's driver"),
         ("OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "nvidia-smi and top"),
