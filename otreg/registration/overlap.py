@@ -5,11 +5,12 @@ border of the other shape, with a pull that grows with the reach. The transport 
 keeps less of its mass than it does in the transport to its own shape has too little, or too crowded, mass around it
 there. So pairs count by the overlap of both their points, and ways count across the shape, not along it. For shapes
 that overlap wholly these weights are one. The fixed point of such steps is the pose; no loss stands behind them, so
-they are taken as they come, and they come to rest in a handful.
+they are taken as they come, with Anderson acceleration: where little overlaps, plain ones creep.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -18,6 +19,7 @@ from otreg.models.linear import LinearModel
 from otreg.registration.alignment import shape_metric, small_motion
 from otreg.registration.coarse import OVERLAP_POWER
 from otreg.registration.levels import Evaluation, Level
+from otreg.registration.mixing import Mixing, moved_by
 from otreg.registration.optimisers import Ending, Progress, rms
 from otreg.registration.settings import RegistrationSettings
 from otreg.transport.neighbours import nearest
@@ -32,7 +34,8 @@ def overlap_steps(
     level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float
 ) -> Iterator[Progress]:
     """Steps until one moves the source by less than the tolerance. The model must be linear, the reach finite."""
-    metric = _with_landmarks(shape_metric(level.points), level)
+    metric, mixing = _with_landmarks(shape_metric(level.points), level), Mixing(level, state.model)
+    last = math.inf
     for iteration in range(settings.iterations):
         assert isinstance(state.model, LinearModel)
         ways, weights = trusted_ways(level, state)
@@ -45,7 +48,13 @@ def overlap_steps(
         rows = level.rows(state, ways, weights)
         ways = (rows.wanted - rows.here) @ torch.linalg.inv(state.model.matrix).T
         matrix, offset = small_motion(rows.points, ways, rows.weights, metric, scale=state.model.name == "similarity")
-        new = level.evaluate(state.model.after(matrix, offset), state.transport.warm_start)
+        plain = state.model.after(matrix, offset)
+        length = rms(moved_by(plain, rows) - rows.here, rows.weights)
+        if length > last:
+            mixing.reset()  # the past has led astray
+        last = length
+        accelerated = mixing.step(state.model, plain, rows)
+        new = level.evaluate(plain if accelerated is None else accelerated, state.transport.warm_start)
         move = rms(new.moved - state.moved, weights)
         state = new
         ending = Ending.CONVERGED if move <= tolerance else None
