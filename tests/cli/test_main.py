@@ -34,7 +34,19 @@ def test_help_imports_nothing_heavy():
 # What a registration has no use for, of what its libraries or otreg itself would load.
 UNUSED = {
     *("scipy.spatial", "scipy.sparse", "scipy.special", "scipy.optimize", "torch._dynamo", "torch._inductor", "sympy"),
-    *("networkx", "trimesh", "pyvista", "nibabel", "laspy", "matplotlib", "plotly", "jinja2", "yaml", "pykeops"),
+    *(
+        "networkx",
+        "trimesh",
+        "meshio",
+        "pyvista",
+        "nibabel",
+        "laspy",
+        "matplotlib",
+        "plotly",
+        "jinja2",
+        "yaml",
+        "pykeops",
+    ),
     *("otreg.batch", "otreg.report", "otreg.doctor", "otreg.config.batch", "otreg.config.yaml_tree"),
 }
 
