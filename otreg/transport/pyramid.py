@@ -18,6 +18,7 @@ import torch
 from otreg.measures import Measure
 from otreg.transport import devices
 from otreg.transport import pyramid_kernels as kernels
+from otreg.transport.sums import sums_by_cell
 from otreg.transport.tree_kernels import leaves_for, tree_order
 
 Integers = npt.NDArray[np.int64]
@@ -87,23 +88,6 @@ class Pyramid:
             values = sums_by_cell(weights * values, fine.parents, len(coarse))
             values = values / sums_by_cell(weights, fine.parents, len(coarse))
         return values
-
-
-def sums_by_cell(values: torch.Tensor, cells: torch.Tensor, count: int) -> torch.Tensor:
-    """(count, ...) sums of values (n, ...) over the cells (n,) that they lie in, the same on every run.
-
-    Where points lie on a device their cells ascend: sums over runs have an order, sums by index have none there.
-    """
-    if devices.in_main_memory(values):
-        out = torch.zeros((count, *values.shape[1:]), dtype=values.dtype, device=values.device)
-        return out.index_add_(0, cells, values)
-    return torch.segment_reduce(values, "sum", lengths=run_lengths(cells, count), unsafe=True)
-
-
-def run_lengths(ascending: torch.Tensor, count: int) -> torch.Tensor:
-    """(count,) how often each of 0, ..., count - 1 occurs in ascending integers (n,); a device is not waited for."""
-    ends = torch.arange(count + 1, dtype=ascending.dtype, device=ascending.device)
-    return torch.searchsorted(ascending, ends).diff()
 
 
 def single_level(measure: Measure) -> Pyramid:

@@ -12,7 +12,8 @@ import math
 import torch
 
 from otreg.measures import Measure
-from otreg.transport.pyramid import Cloud, Pyramid, single_level, sums_by_cell
+from otreg.transport.pyramid import Cloud, Pyramid, single_level
+from otreg.transport.sums import sums_by_cell
 
 # The rules of the compiled pyramid, with its numbers (a test compares the levels): a level has at most this share of
 # the points below it, two more bits order the points inside the finest cells, and the coarsest level is about one

@@ -21,6 +21,7 @@ from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.transport.answer import Transport
 from otreg.transport.brenier import BrenierMap
+from otreg.transport.sums import running_sums, sums_by_cell
 from otreg.transport.warm_start import WarmStart
 
 # Masses may differ by this share: float32 weights do not sum to one more precisely.
@@ -209,9 +210,10 @@ class _Support:
         """Equal points are one, and points without mass are none."""
         held = measure.weights > 0
         points, place = torch.unique(measure.points[held, 0].double(), return_inverse=True)
-        weights = torch.zeros_like(points).index_add_(0, place, measure.weights[held].double())
+        place, order = place.sort(stable=True)
+        weights = sums_by_cell(measure.weights[held].double()[order], place, len(points))
         # A parallel sum may fall by a rounding error; the running maximum may not.
-        until = weights.cumsum(0).cummax(0).values
+        until = running_sums(weights).cummax(0).values
         return _Support(points, weights / until[-1], until / until[-1])
 
 
@@ -244,8 +246,8 @@ class _Staircase:
         moved = torch.diff(stops, prepend=stops.new_zeros(1))
         x, y = source.points, target.points
         passing = _passing(source, target, first=True)
-        f = torch.cat([x.new_zeros(1), _change(x, y[passing], p).cumsum(0)])
-        rising = _change(y, x[_passing(target, source, first=False)], p).cumsum(0)
+        f = torch.cat([x.new_zeros(1), running_sums(_change(x, y[passing], p))])
+        rising = running_sums(_change(y, x[_passing(target, source, first=False)], p))
         g = _cost(x[0] - y[0], p) + torch.cat([y.new_zeros(1), rising])
         return _Staircase(source, target, p, f, g, rows, columns, moved, source_first=True)
 
@@ -292,9 +294,9 @@ class _Staircase:
 
         otherwise: (n,) for points whose share is below the rounding error of the quantiles, so that no pair holds it.
         """
-        zero = torch.zeros_like(self.source.shares)
-        total = zero.index_add(0, self.rows, self.moved * values)
-        mass = zero.index_add(0, self.rows, self.moved)
+        total, mass = (
+            sums_by_cell(terms, self.rows, len(self.source.shares)) for terms in (self.moved * values, self.moved)
+        )
         return torch.where(mass > 0, total / mass, otherwise)
 
 

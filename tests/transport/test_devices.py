@@ -77,6 +77,17 @@ def test_no_tensor_is_made_on_the_default_device(monkeypatch, name, p, reach, di
         assert result.isfinite().all()
 
 
+@pytest.mark.parametrize("p", [1, 2])
+def test_the_exact_transport_on_a_line_makes_no_tensor_on_the_default_device(p):
+    a, b = cloud(30, 1, 1), cloud(40, 1, 2)
+    with torch.device("meta"):
+        found = Sinkhorn(blur=0, p=p)(a, b)
+        results = [found.displacement, *found.source_gradient, found.target_map.potential, found.at(b.points).potential]
+    for result in results:
+        assert result.device.type == "cpu"
+        assert result.isfinite().all()
+
+
 @pytest.mark.parametrize("reach", [None, 0.3])
 def test_a_loss_and_its_gradients_stay_on_the_device_of_the_points(reach):
     x, y = (cloud(n, 3, n).points.float() for n in (40, 50))

@@ -17,6 +17,7 @@ from otreg.transport.reductions import keops
 from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.blocks import BlockSearch
 from otreg.transport.reductions.dense import DenseReduction
+from otreg.transport.sums import running_sums
 from tests.transport.conftest import require_keops
 from tests.transport.generators import cloud, moved, sphere
 from tests.transport.watching import Watch
@@ -68,7 +69,7 @@ def test_work_that_waits_for_nothing_is_not_counted_and_sums_by_index_are(watch)
     x = torch.ones(4, 5)
     with watch:
         x[1:, 2] = (2 * x).sum() + x.masked_fill(x > 0, 0.0).amax()
-        x[torch.arange(2)].sort(1).values.cumsum(0).index_add_(0, torch.arange(2), x[:2])
+        x[torch.arange(2)].sort(1).values[0].cumsum(0).index_add_(0, torch.arange(2), x[0, :2])
     assert watch.transfers == 0
     assert watch.unordered == {"cumsum": 1, "index_add_": 1}
 
@@ -127,6 +128,22 @@ def test_everything_that_an_answer_gives_is_summed_in_order(watch, reduction, p)
     assert watch.transfers > 0
     assert watch.unordered == {}
     assert all(bool(result.isfinite().all()) for result in results)
+
+
+@pytest.mark.parametrize("p", [1, 2])
+def test_the_exact_transport_on_a_line_is_summed_in_order(watch, p):
+    a, b = (cloud(n, 1, n) for n in (30, 50))
+    with watch:
+        found = Sinkhorn(blur=0, p=p)(a, b)
+        results = [found.displacement, *found.source_gradient, found.at(b.points).potential]
+    assert watch.unordered == {}
+    assert all(bool(result.isfinite().all()) for result in results)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 10, 1000])
+def test_running_sums_of_a_device_are_running_sums(n):
+    values = torch.sin(torch.arange(n).double())
+    torch.testing.assert_close(running_sums(values), values.cumsum(0), rtol=0, atol=1e-13)
 
 
 @pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")

@@ -96,4 +96,4 @@ def _hidden(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def _unordered(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
     if name in ("index_put", "index_put_"):
         return bool(kwargs.get("accumulate", len(args) > 3 and args[3]))
-    return name in ("cumsum", "cumsum_") and args[0].is_floating_point()
+    return name in ("cumsum", "cumsum_") and args[0].is_floating_point() and args[0].ndim == 1

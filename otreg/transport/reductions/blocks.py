@@ -15,8 +15,9 @@ from typing import final
 import torch
 
 from otreg.transport import devices
-from otreg.transport.pyramid import Cloud, run_lengths, sums_by_cell
+from otreg.transport.pyramid import Cloud
 from otreg.transport.reductions.base import Potential, Temperature
+from otreg.transport.sums import run_lengths, sums_by_cell
 
 # Blocks grow by this factor from one size to the next, up to the size of which a cloud has only a few.
 _BRANCH = 4

@@ -25,10 +25,11 @@ import torch
 from otreg.errors import ResourceError
 from otreg.measures import Measure
 from otreg.transport import devices
-from otreg.transport.pyramid import Cloud, Pyramid, run_lengths
+from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.pyramid_torch import build_pyramid_on_device
 from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.blocks import ActivePairs, BlockSearch
+from otreg.transport.sums import run_lengths
 
 Kernel = Callable[..., torch.Tensor]
 Ranges = tuple[torch.Tensor, ...]
