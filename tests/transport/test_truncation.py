@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from otreg.measures import Measure
-from otreg.transport.pyramid import build_pyramid
+from otreg.transport.pyramid import Cloud, build_pyramid
 from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.cpu import CpuCoupling, CpuReduction
 from otreg.transport.reductions.cpu_blocks import BLOCK, SLICE
@@ -87,6 +87,27 @@ def test_truncation_leaves_out_far_pairs_of_a_larger_problem():
     assert kept.mean() < 0.7
     assert kept.any(1).all()
     assert 0 < float(x.weights @ torch.from_numpy(lost)) <= cross.coupling.dropped
+
+
+@pytest.mark.parametrize("diagonals", [0.0, 30.0])
+def test_blocks_are_summed_by_how_far_their_boxes_are_apart(diagonals):
+    # A plate, its points about a blur apart, and the potentials that carry it off as it is.
+    blur = 0.02
+    side = 1.2 * blur * torch.arange(48, dtype=torch.float64)
+    plate = torch.cartesian_prod(side, side, torch.zeros(1, dtype=torch.float64))
+    x = build_pyramid(Measure(plate, torch.full((len(plate),), 1 / len(plate), dtype=torch.float64)), 1e-9).levels[0]
+    way = diagonals * torch.tensor([0.6, 0.0, 0.8], dtype=torch.float64)
+    y = Cloud(x.points + way, x.weights, 0.0, None)
+    f = Potential(-(x.points @ way), y.points)
+    g = Potential(y.points @ way - way @ way / 2, x.points)
+    coupling = CpuReduction().couple(x, y, f, g, Temperature(2, blur**2, 1.0, 1.0, CUT))
+    starts, active = coupling._rows._starts, coupling._rows._active
+    gap = 0.0
+    for i, j in zip(np.arange(len(starts) - 1).repeat(np.diff(starts)), active, strict=True):
+        rows, columns = x.points[i * BLOCK :][:BLOCK], x.points[j * SLICE :][:SLICE]
+        apart = torch.maximum(rows.amin(0) - columns.amax(0), columns.amin(0) - rows.amax(0)).clamp_min(0)
+        gap = max(gap, float(apart.norm()))
+    assert 0 < gap**2 / 2 <= CUT * blur**2 * (1 + 1e-6)
 
 
 @given(**PROBLEMS)

@@ -30,9 +30,9 @@ _NEVER = -1e300
 def block_statistics(x, f, image, weights, size, p):
     """Per block of ``size`` points of D coordinates: what bounds and softmins need of it.
 
-    Returns (3 D + 5, blocks): centre c (D), mean image t (D), radius r, half-extents h (D), linearised maximum, mass,
-    log mass, concave maximum. With u = x_i - c the first maximum is of f_i - <c - t, u>, the second (p = 2) of the same
-    less |u|^2 / 2.
+    Returns (3 D + 5, blocks): centre c of the bounding box (D), where the mean way of the points carries it t (D),
+    radius r, half-extents h (D), linearised maximum, mass, log mass, concave maximum. With u = x_i - c the first
+    maximum is of f_i - <c - t, u>, the second (p = 2) of the same less |u|^2 / 2.
     """
     n, d = x.shape
     blocks = (n + size - 1) // size
@@ -41,13 +41,15 @@ def block_statistics(x, f, image, weights, size, p):
         first = block * size
         last = min(first + size, n)
         for k in range(d):
-            c = 0.0
-            t = 0.0
+            low = x[first, k]
+            high = low
+            way = 0.0
             for i in range(first, last):
-                c += x[i, k]
-                t += image[i, k]
-            out[k, block] = c / (last - first)
-            out[d + k, block] = t / (last - first)
+                low = min(low, x[i, k])
+                high = max(high, x[i, k])
+                way += image[i, k] - x[i, k]
+            out[k, block] = 0.5 * (low + high)
+            out[d + k, block] = out[k, block] + way / (last - first)
         radius = 0.0
         top = _NEVER
         concave_top = _NEVER
