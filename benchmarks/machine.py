@@ -17,17 +17,21 @@ def describe_machine() -> dict[str, object]:
     except (OSError, StopIteration):
         pass
     versions = {}
-    for name in ("otreg", "torch", "numba", "numpy", "scipy", "geomloss", "pykeops"):
+    for name in ("otreg", "torch", "numba", "numpy", "scipy", "geomloss", "pykeops", "triton", "flash-sinkhorn"):
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    try:
+        command = ["git", "rev-parse", "--short", "HEAD"]
+        commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    except OSError:  # a copy of the working tree, on a machine without git
+        commit = ""
     return {
         "cpu": model,
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "device": "cpu",
         "python": platform.python_version(),
         "versions": versions,
-        "commit": commit.stdout.strip(),
+        "commit": commit or "unknown",
     }
