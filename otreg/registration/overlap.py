@@ -5,25 +5,22 @@ border of the other shape, with a pull that grows with the reach. The transport 
 keeps less of its mass than it does in the transport to its own shape has too little, or too crowded, mass around it
 there. So pairs count by the overlap of both their points, and ways count across the shape, not along it. For shapes
 that overlap wholly these weights are one. The fixed point of such steps is the pose; no loss stands behind them, so
-they are taken as they come, with Anderson acceleration: where little overlaps, plain ones creep. On the way to a true
-pose the divergence hardly rises. Where it does, the shapes differ everywhere by about the blur, as an object and a
-swollen one, and a pose that lays one side on one side fits the weights best: steps that lower the divergence go on from
-where it was least.
+they are taken as they come, with Anderson acceleration: where little overlaps, plain ones creep.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
 
+from otreg.models import Model
 from otreg.models.linear import LinearModel
 from otreg.registration.alignment import shape_metric, small_motion
 from otreg.registration.coarse import OVERLAP_POWER
-from otreg.registration.levels import Evaluation, Level
+from otreg.registration.levels import Evaluation, Level, Rows
 from otreg.registration.mixing import Mixing, moved_by
-from otreg.registration.optimisers import Ending, Progress, gauss_newton, rms
+from otreg.registration.optimisers import Ending, Progress, rms
 from otreg.registration.settings import RegistrationSettings
 from otreg.transport.neighbours import nearest
 
@@ -31,8 +28,8 @@ from otreg.transport.neighbours import nearest
 # nearly all of it, since cells are as large as the blur.
 _COLUMNS = 10
 _SMALLEST = 1e-12
-# The loss may rise by this factor over the least so far.
-_RISE = 1.1
+# An accelerated step is at most so many times as long as the plain one: right for steps that shrink by a fifth each.
+_LONGEST = 5.0
 
 
 def overlap_steps(
@@ -40,7 +37,6 @@ def overlap_steps(
 ) -> Iterator[Progress]:
     """Steps until one moves the source by less than the tolerance. The model must be linear, the reach finite."""
     metric, mixing = _with_landmarks(shape_metric(level.points), level), Mixing(level, state.model)
-    last, best = math.inf, state
     for iteration in range(settings.iterations):
         assert isinstance(state.model, LinearModel)
         ways, weights = trusted_ways(level, state)
@@ -54,24 +50,27 @@ def overlap_steps(
         ways = (rows.wanted - rows.here) @ torch.linalg.inv(state.model.matrix).T
         matrix, offset = small_motion(rows.points, ways, rows.weights, metric, scale=state.model.name == "similarity")
         plain = state.model.after(matrix, offset)
-        length = rms(moved_by(plain, rows) - rows.here, rows.weights)
-        if length > last:
-            mixing.reset()  # the past has led astray
-        last = length
-        accelerated = mixing.step(state.model, plain, rows)
-        new = level.evaluate(plain if accelerated is None else accelerated, state.transport.warm_start)
+        new = level.evaluate(_accelerated(mixing, state.model, plain, rows), state.transport.warm_start)
         move = rms(new.moved - state.moved, weights)
         state = new
-        if state.loss > _RISE * best.loss + state.slack:
-            yield from gauss_newton(level, best, settings, tolerance)
-            return
-        best = min(best, state, key=lambda one: one.loss)
         ending = Ending.CONVERGED if move <= tolerance else None
         if ending is None and iteration == settings.iterations - 1:
             ending = Ending.OUT_OF_STEPS
         yield Progress(state, move, ending)
         if ending:
             return
+
+
+def _accelerated(mixing: Mixing, model: LinearModel, plain: Model, rows: Rows) -> Model:
+    """The step that past ones suggest after ``model``; the plain one where they suggest one that is much longer."""
+    mixed = mixing.step(model, plain, rows)
+    if mixed is None:
+        return plain
+    length, plain_length = (rms(moved_by(new, rows) - rows.here, rows.weights) for new in (mixed, plain))
+    if length <= _LONGEST * plain_length:
+        return mixed
+    mixing.reset()
+    return plain
 
 
 def _with_landmarks(metric: torch.Tensor, level: Level) -> torch.Tensor:
