@@ -7,8 +7,8 @@
 Four parts. Ceilings: exp2 and bytes per second of the card, measured. Softmins: pairs per second of each reduction,
 over all pairs and over active blocks of cells, with the row sums alone and with the barycentres. A registration of a
 million points. Solves: value and map at all points for 1e4 to 1e7 points on two closed surfaces (see
-solvers/shapes.py) at three blurs, by otreg with each reduction, GeomLoss and FlashSinkhorn; errors against a far more
-converged answer in double precision, up to 100,000 points. A tool whose next size would take too long, or the rest of
+solvers/shapes.py) at three blurs, by otreg with each reduction and, where they are installed, by GeomLoss and
+FlashSinkhorn; errors against a far more converged answer in double precision, up to 100,000 points. A tool whose next size would take too long, or the rest of
 the run, is left out, and the file says so. The file is written anew after every figure, so a run that is cut short, or
 hangs in a tool, leaves what it had found. Without a CUDA device the script ends with status 1 and measures nothing.
 """
