@@ -8,9 +8,10 @@ Four parts. Ceilings: exp2 and bytes per second of the card, measured. Softmins:
 over all pairs and over active blocks of cells, with the row sums alone and with the barycentres. A registration of a
 million points. Solves: value and map at all points for 1e4 to 1e7 points on two closed surfaces (see
 solvers/shapes.py) at three blurs, by otreg with each reduction and, where they are installed, by GeomLoss and
-FlashSinkhorn; errors against a far more converged answer in double precision, up to 100,000 points. A tool whose next size would take too long, or the rest of
-the run, is left out, and the file says so. The file is written anew after every figure, so a run that is cut short, or
-hangs in a tool, leaves what it had found. Without a CUDA device the script ends with status 1 and measures nothing.
+FlashSinkhorn; errors against a far more converged answer in double precision, up to 100,000 points. A tool whose next
+size would take too long, or the rest of the run, is left out, and the file says so. The file is written anew after
+every figure, so a run that is cut short, or hangs in a tool, leaves what it had found. Without a CUDA device the script
+ends with status 1 and measures nothing.
 """
 
 from __future__ import annotations
