@@ -15,7 +15,7 @@ Array = npt.NDArray[Any]
 
 _KINDS = {"f": "Float", "i": "Int", "u": "UInt"}
 _BLOCK = 1 << 15  # bytes that are compressed together
-_LEVEL = 1  # higher ones take longer, and make files of measured coordinates no smaller
+_LEVEL = 1  # the quickest: most digits of coordinates are noise, which no level shrinks
 
 
 def vtk_document(

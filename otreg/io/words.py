@@ -1,7 +1,4 @@
-"""The words of many lines of text, found for all lines at once, and the whole numbers among them.
-
-A Python loop over the words of a large mesh takes longer than everything else that is done with them.
-"""
+"""The words of many lines of text, and the whole numbers among them, without a Python loop over those of a large mesh."""
 
 from __future__ import annotations
 

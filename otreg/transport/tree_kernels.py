@@ -2,7 +2,7 @@
 
 The points of a box are halved along its widest side, down to leaves of a few; that gives the order. The tree is
 complete: box i has the children 2 i and 2 i + 1, and leaf l holds the points from l n // leaves on. SciPy has such a
-tree, but its import takes longer than all the searches of most runs.
+tree, too, but runs would import it for nothing else.
 """
 
 from __future__ import annotations
