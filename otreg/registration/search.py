@@ -37,6 +37,10 @@ class _Round:
     ratio: float
     most: int
 
+    def sees_as(self, other: _Round) -> bool:
+        """Whether the shapes are compared as in another round."""
+        return (self.cells, self.blur, self.reach) == (other.cells, other.blur, other.reach)
+
 
 # The radius is the root mean square distance from the mean, about a quarter of the diagonal. Real scans that overlap by
 # two thirds score up to 1.8 times as much as the best wrong pose in the first round, and less than it in the third.
@@ -105,13 +109,14 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
             kept = _worth_a_step(poses, scores, stage, given=given, reach=reach, radius=normal.radius)
             poses, given = poses[kept], int((kept == given).nonzero()[0, 0])
         reach = stage.reach * normal.radius
-        problem = CoarseProblem(
-            coarse_cells(normal.source, stage.cells),
-            coarse_cells(normal.target, stage.cells),
-            blur=stage.blur * normal.radius,
-            reach=reach,
-            scale=scale,
-        )
+        if k == 0 or not stage.sees_as(_ROUNDS[k - 1]):
+            problem = CoarseProblem(
+                coarse_cells(normal.source, stage.cells),
+                coarse_cells(normal.target, stage.cells),
+                blur=stage.blur * normal.radius,
+                reach=reach,
+                scale=scale,
+            )
         poses, scores = problem.refine(poses, steps=stage.steps)
         if stage is not _ROUNDS[-1]:
             # A start that is right already must not be led astray by coarse cells: it waits for the last round.
