@@ -1,4 +1,4 @@
-"""The words of many lines of text, and the whole numbers among them, without a Python loop over those of a large mesh."""
+"""The words of many lines of text, and the whole numbers among them, without a Python loop over all words."""
 
 from __future__ import annotations
 
