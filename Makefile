@@ -4,7 +4,7 @@
 # make test-gpu  the tests that need a CUDA device, and the laws of transport on it
 # make gpu    test-gpu, then benchmarks/gpu.py. With GPU_PYTHON=python3 both run in an environment of yours, which has
 #             what otreg[test] needs, and nothing is installed
-# make bench  every script of benchmarks/
+# make bench  the scripts of benchmarks/ that need no GPU
 # make clean  remove what make made
 
 PYTHON ?= python3
