@@ -112,7 +112,7 @@ class Surfaces:
         goals = torch.from_numpy(self._target.points)
         for k in range(_STEPS):
             bound = self.edge * (_CATCH + (_ON - _CATCH) * k / (_STEPS - 1))
-            moved = points @ poses.matrix.mT + poses.offset[:, None]
+            moved = poses.of(points)
             nearest, distance = self._target.nearest(moved.numpy(), bound)
             weights = torch.from_numpy((1 - (distance / bound) ** 2) ** 2)
             ways = (goals[torch.from_numpy(nearest)] - moved) @ torch.linalg.inv(poses.matrix).mT
@@ -133,7 +133,6 @@ class _Surface:
         # Some of the cells, evenly spread.
         self.probes = slice(None, None, max(1, len(points) // _PROBES))
         self._bins = binned(_in_space(points), _CATCH * edge)
-        self._order = self._bins[0]
 
     def nearest(self, places: Array, bound: float) -> tuple[npt.NDArray[np.int64], Array]:
         """(s, k) indices of the cells nearest to (s, k, d) places, and how far they are, or where that is beyond the
