@@ -44,7 +44,7 @@ class Evaluation:
 
     moved: (k, d); landmarks: (l, d) where it puts those, l = 0 without any; pull: energy of their springs; loss:
     divergence plus penalty plus pull, in squared frame units times mass; slack: rises of the loss that are within its
-    noise.
+    noise; featured: whether the transport compares features.
     """
 
     model: Model
@@ -54,6 +54,7 @@ class Evaluation:
     pull: float
     loss: float
     slack: float
+    featured: bool
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,7 @@ class Level:
         self._turning = turning
         self._cells = _quantise(source, model, _CELL * target.blur, turning=turning)
         self.points, self.weights = self._cells.points, self._cells.weights
+        self.featured = self._cells.features is not None
         self._springs = springs
         # All points that a step follows, and what each of them weighs before any matching.
         self._fitted = self.points if springs is None else torch.cat([self.points, springs.points])
@@ -123,7 +125,7 @@ class Level:
             pull = 0.0 if self._springs is None else float(self._springs.energy(landmarks))
             slack = self.blur**2 * max(transport.marginal_error, _TOLERANCE) ** 2
             loss = transport.signed_value + penalty + pull
-            return Evaluation(model, moved, landmarks, transport, pull, loss, slack)
+            return Evaluation(model, moved, landmarks, transport, pull, loss, slack, self.featured)
 
     def measure(self, model: Model, moved: torch.Tensor) -> Measure:
         """The cells at ``moved``, where the model puts them, with their features there."""

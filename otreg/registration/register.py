@@ -143,6 +143,8 @@ class _Run:
         self._targets: dict[tuple[float, float | None, float], TargetLevel] = {}
         # Mass of the target per surface over that of the source, where the search says that they differ.
         self._density = 1.0
+        # Larger blurs do not see the features, and are done sooner without them; the last one always does.
+        self._features_seen = max(settings.blur, _seen(target))
 
     @property
     def seconds(self) -> float:
@@ -233,7 +235,11 @@ class _Run:
         elif reach is not None and blur != self._blurs[-1]:
             reach = max(reach, _REACH_OVER_BLUR * blur)
         level = self._level(model, blur, reach)
-        state = level.evaluate(model, None if previous is None else level.warm_start(previous.transport, model))
+        # Potentials do not carry over to where features begin to count.
+        carried = None
+        if previous is not None and previous.featured == level.featured:
+            carried = level.warm_start(previous.transport, model)
+        state = level.evaluate(model, carried)
         if first and reach is not None and self._apart(level, state):
             level = self._level(model, blur, None)
             state = level.evaluate(model, None)
@@ -270,13 +276,16 @@ class _Run:
     def _level(self, model: Model, blur: float, reach: float | None) -> Level:
         # Parts that overlap match only where both shapes are as dense.
         density = self._density if reach is not None and self._follows_overlap(model, blur) else 1.0
+        source, target = self._source, self._target
+        if blur > self._features_seen:
+            source, target = replace(source, features=None), replace(target, features=None)
         if (blur, reach, density) not in self._targets:
-            target = replace(self._target, weights=self._target.weights / density)
+            target = replace(target, weights=target.weights / density)
             self._targets[blur, reach, density] = TargetLevel(
                 target, blur=blur, reach=reach, reduction=self._settings.reduction
             )
         return Level(
-            self._source,
+            source,
             self._targets[blur, reach, density],
             model,
             springs=self._springs,
@@ -309,6 +318,13 @@ class _Run:
             seconds=self.seconds,
             fraction=(self._done + share * self._effort(level.blur)) / self._work,
         )
+
+
+def _seen(measure: Measure) -> float:
+    """The largest blur that tells features apart: half of the range of their coordinates."""
+    if measure.features is None:
+        return 0.0
+    return float((measure.features.amax(0) - measure.features.amin(0)).max()) / 2
 
 
 def _coarsest(pose: Pose | None) -> float | None:
