@@ -17,8 +17,8 @@ from torch import Tensor
 
 from otreg.models.kernel import Kernel, kernel_sum, kernel_sum_jacobian
 
-# Eigenvalues of K_cc below this fraction of the largest are dropped: at the same cost, such a bend moves the controls by
-# less than the root of it, 1e-4, of what the first does, while w amplifies z by up to its inverse, 1e4.
+# Eigenvalues of K_cc below this fraction of the largest are dropped: at the same cost, such a bend moves the controls
+# by less than the root of it, 1e-4, of what the first does, while w amplifies z by up to its inverse, 1e4.
 SPECTRUM = 1e-8
 # Controls whose extent in a direction is below this share of their largest lie flat in it.
 RANK = 1e-9

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from otreg.models.kernel import Kernel
 
-# With more columns of coefficients, kernels that are stored for a product of matrices are quicker. A Jacobian has 12.
+# More columns of coefficients than this are left to a product of matrices. A Jacobian has 12.
 _MOST_COLUMNS = 16
 
 
