@@ -5,10 +5,9 @@ border of the other shape, with a pull that grows with the reach. The transport 
 keeps less of its mass than it does in the transport to its own shape has too little, or too crowded, mass around it
 there. So pairs count by the overlap of both their points, and ways count across the shape, not along it. For shapes
 that overlap wholly these weights are one. The fixed point of such steps is the pose; no loss stands behind them, so
-they are taken as they come, with Anderson acceleration: where little overlaps, plain ones creep. On the way to a true
-pose the divergence hardly rises. Where it does, the shapes differ everywhere by about the blur, as an object and a
-swollen one, and a pose that lays one side on one side fits the weights best: steps that lower the divergence go on from
-where it was least.
+they are taken as they come, with Anderson acceleration: where little overlaps, plain ones creep. Where whole
+shapes make the divergence rise, they differ everywhere by about the blur, as an object and a swollen one, and a pose
+that lays one side on one side fits the weights best: steps that lower the divergence go on from where it was least.
 """
 
 from __future__ import annotations
@@ -38,9 +37,12 @@ _RISE = 1.1
 
 
 def overlap_steps(
-    level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float
+    level: Level, state: Evaluation, settings: RegistrationSettings, tolerance: float, *, whole: bool = False
 ) -> Iterator[Progress]:
-    """Steps until one moves the source by less than the tolerance. The model must be linear, the reach finite."""
+    """Steps until one moves the source by less than the tolerance. The model must be linear, the reach finite.
+
+    whole: a search found no part of the shapes without a partner.
+    """
     metric, mixing = _with_landmarks(shape_metric(level.points), level), Mixing(level, state.model)
     best = state
     for iteration in range(settings.iterations):
@@ -59,7 +61,7 @@ def overlap_steps(
         new = level.evaluate(_accelerated(mixing, state.model, plain, rows), state.transport.warm_start)
         move = rms(new.moved - state.moved, weights)
         state = new
-        if state.loss > _RISE * best.loss + state.slack:
+        if whole and state.loss > _RISE * best.loss + state.slack:
             yield from gauss_newton(level, best, settings, tolerance)
             return
         best = min(best, state, key=lambda one: one.loss)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from time import perf_counter
 
 import torch
@@ -143,6 +144,8 @@ class _Run:
         self._targets: dict[tuple[float, float | None, float], TargetLevel] = {}
         # Mass of the target per surface over that of the source, where the search says that they differ.
         self._density = 1.0
+        # Whether a search found a partner for all of both shapes.
+        self._whole = False
         # Larger blurs do not see the features, and are done sooner without them; the last one always does.
         self._features_seen = max(settings.blur, _seen(target))
 
@@ -162,7 +165,7 @@ class _Run:
         assert isinstance(model, LinearModel)
         started = self.seconds
         found = search(self._source, self._target, model)
-        self._density = found.density
+        self._density, self._whole = found.density, found.shared is None
         choice = choose(
             found,
             model,
@@ -271,7 +274,7 @@ class _Run:
 
     def _optimiser(self, model: Model, level: Level) -> Optimiser:
         follows = level.reach is not None and self._follows_overlap(model, level.blur)
-        return overlap_steps if follows else OPTIMISERS[self._settings.optimizer]
+        return partial(overlap_steps, whole=self._whole) if follows else OPTIMISERS[self._settings.optimizer]
 
     def _level(self, model: Model, blur: float, reach: float | None) -> Level:
         # Parts that overlap match only where both shapes are as dense.

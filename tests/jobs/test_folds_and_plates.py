@@ -18,10 +18,11 @@ RAYS, FACES = np.array(SPHERE.vertices), CellBlock("triangle", np.array(SPHERE.f
 
 
 def folded():
-    """A closed surface with eight deep folds around its axis."""
+    """A closed surface with eight deep folds around its axis, and no symmetry."""
     angle = np.arctan2(RAYS[:, 1], RAYS[:, 0])
     radius = 1 + 0.22 * np.tanh(3 * np.sin(8 * angle)) * (1 - RAYS[:, 2] ** 2)
-    return Shape(RAYS * radius[:, None] * [1, 1, 0.8], (FACES,))
+    lopsided = 1 + 0.15 * RAYS[:, :1] + 0.1 * RAYS[:, 1:2] * RAYS[:, 2:]
+    return Shape(lopsided * RAYS * radius[:, None] * [1, 0.8, 0.6], (FACES,))
 
 
 def plate(length, width, thickness):
@@ -33,7 +34,7 @@ def plate(length, width, thickness):
 
 def off(source, target, **settings):
     """Mean distance of the registered source's vertices from those of the target, over its diagonal."""
-    config = load_settings(RegisterConfig, {"init": "none", **settings})
+    config = load_settings(RegisterConfig, settings)
     pair = measure_pair(source, target, config)
     wanted = registration_settings(config, diagonal=pair.frame.scale, turning=pair.turning)
     found = register(pair.source_measure, pair.target_measure, wanted)
