@@ -29,8 +29,9 @@ from otreg.models.linear import Moments
 DEFAULT_STIFFNESS = 0.0075
 # The normal equations carry 16 digits; the square of a smaller stiffness would be lost in their round-off.
 MIN_STIFFNESS = 1e-6
-# Feature values held at once in a fit: 4 M entries are 32 MB.
-FIT_ENTRIES = 2**22
+# Feature values held at once in a fit: 8 M entries are 64 MB. The cells of a level should be one block, whose values
+# are then there for the next fit: surfaces have some 10,000, and splines 300 features.
+FIT_ENTRIES = 2**23
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +113,7 @@ class BendingModel(Model, ABC):
     def fit(self, points: Tensor, targets: Tensor, weights: Tensor, *, mass: float | None = None) -> Self:
         """The exact minimiser of the penalised least squares over bend and affine part together.
 
-        Takes (n, r) features in blocks of 32 MB; those of the last points are kept, so that a next fit at the same
+        Takes (n, r) features in blocks of 64 MB; those of the last points are kept, so that a next fit at the same
         points is cheaper. See ``Model.fit`` for the rest.
         """
         with torch.no_grad():
@@ -146,7 +147,7 @@ class BendingModel(Model, ABC):
         return solution[:r], torch.cat([solution[r : r + 1], whitener @ solution[r + 1 :]])
 
     def _fit_blocks(self, n: int) -> Iterator[slice]:
-        rows = max(1, FIT_ENTRIES // len(self.basis.controls))
+        rows = max(1, FIT_ENTRIES // max(1, self.basis.rank))
         return (slice(start, start + rows) for start in range(0, n, rows))
 
     def linear(self) -> None:
