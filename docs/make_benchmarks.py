@@ -93,13 +93,14 @@ def registration_section(result: Row) -> list[str]:
         *pair_table(rigid, pose_cell),
         "",
         "The bunny's scans overlap by 93 %, 65 % and 47 % of the source; cow, bunny_adaptive and skull are one surface "
-        "meshed twice.",
+        "meshed twice, nefertiti_two_samples are two clouds of random points on one.",
         "",
         "### Bent shapes",
         "",
         "Mean distance between a moved vertex and the target's vertex of the same index, over the target's diameter. "
         "Best rigid and best affine are maps *fitted on that truth*; a success is below the best affine one (for the "
-        "four landmarks of the femur, which fit any affine map, below the best rigid one).",
+        "four landmarks of the femur, which fit any affine map, below the best rigid one). fsaverage5 are cortical "
+        "surfaces, white matter to pial and pial to inflated; of ict_refined every triangle of a face was cut in four.",
         "",
         *rates(bent, "error over that of the best affine map", "ratio", "{:.2f}"),
         "",

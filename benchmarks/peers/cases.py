@@ -18,10 +18,14 @@ import numpy.typing as npt
 
 from otreg import Shape, read_shape
 from otreg.shapes import CellBlock
+from peers.baselines import known_of
+from peers.cortex import cortical_pairs
+from peers.large import refined, sampled
 
 Array = npt.NDArray[np.float64]
 
 AS_GIVEN = "as given"
+LARGE_FACES = "generic_neutral_mesh", "identity001"
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Case:
     """A pair of shapes and a start.
 
     kind: "rigid" (a pose is the truth), "nonrigid" (an index is), "landmarks", or "no truth". truth: (n, d) where the
-    points of the source belong; landmarks: (k, d) of the source and of the target; known: the entry of pairs.json.
+    points of the source belong; landmarks: (k, d) of the source and of the target; known: the entry of pairs.json, or
+    what scores need of one.
     """
 
     pair: str
@@ -86,6 +91,7 @@ def cases(data: Path, *, poses: int, least: int = 0, most: int | None = None) ->
     least, most: pairs with fewer or more points than that on a side are left out.
     """
     pairs = [load(entry, data) for entry in json.loads((data / "pairs.json").read_text())["pairs"]]
+    pairs += more_pairs(data)
     pairs = [pair for pair in pairs if least <= max(pair.labels["points"]) <= (most or np.inf)]
     for number in range(poses + 1):
         for pair in pairs:
@@ -93,6 +99,18 @@ def cases(data: Path, *, poses: int, least: int = 0, most: int | None = None) ->
                 yield pair
             elif number == 1 or pair.kind == "rigid":
                 yield pair.in_random_pose(number)
+
+
+def more_pairs(data: Path) -> Iterator[Case]:
+    """Those that pairs.json does not list: cortical surfaces, and large ones."""
+    faces = [read_shape(data / f"nonrigid/ict_facekit/FaceXModel/{name}.obj") for name in LARGE_FACES]
+    bent = [*cortical_pairs(), ("ict_refined", *map(refined, faces))]
+    for name, source, target in bent:
+        known = known_of(source.points, target.points)
+        yield Case(name, "nonrigid", AS_GIVEN, source, target, target.points, None, known)
+    bust = read_shape(data / "large/odedstein/nefertiti/nefertiti-lowres.obj")
+    source, target = (sampled(bust, seed=seed) for seed in (1, 2))
+    yield Case("nefertiti_two_samples", "rigid", AS_GIVEN, source, target, source.points, None, {})
 
 
 def load(entry: dict[str, Any], data: Path) -> Case:
