@@ -38,7 +38,7 @@ class Ending(Enum):
     """Why the steps at a blur ended; the values are the sentences that users see."""
 
     CONVERGED = "converged: the last step moved the shape by less than the tolerance"
-    STALLED = "converged: the last steps lowered the divergence by less than a move by the tolerance does"
+    STALLED = "converged: the last steps lowered the divergence by less than a move by the tolerance would"
     NO_DESCENT = "converged: no step along the model lowers the divergence any more"
     OUT_OF_STEPS = "stopped after the allowed number of steps; allow more with --iterations, or a larger --tolerance"
     NOTHING_MATCHED = (
