@@ -5,8 +5,9 @@ from the second and where each point wants to go; the model follows. The names b
 used, so that ``import otreg`` costs nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from otreg.lazy import importer
 
 __version__ = "0.1.0"
 
@@ -101,14 +102,8 @@ if TYPE_CHECKING:
     from otreg.transport import PreparedMeasure, Sinkhorn, Transport, transport
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'otreg' has no attribute {name!r}")
-    home = import_module(_HOME[name])
-    # The subpackage "transport" is itself the function of that name.
-    value = home if home.__name__ == f"{__name__}.{name}" else getattr(home, name)
-    globals()[name] = value  # the next access does not come here
-    return value
+# The subpackage "transport" is itself the function of that name.
+__getattr__ = importer(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -6,8 +6,9 @@
 The names below are imported when they are first used: a plan needs no torch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from otreg.lazy import importer
 
 # Public name -> the module that defines it.
 _HOME = {
@@ -59,12 +60,7 @@ if TYPE_CHECKING:
     from otreg.batch.summary import Summary, summarise
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'otreg.batch' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value  # the next access does not come here
-    return value
+__getattr__ = importer(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

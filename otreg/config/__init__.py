@@ -3,7 +3,6 @@
 What reads files and describes batches is imported when it is first used: most commands need neither.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from otreg.config.layers import COMMAND_SCHEMAS, Layer, Origin, Resolved, environment_layer, flag_layer, resolve
@@ -20,6 +19,7 @@ from otreg.config.settings import (
     RegisterConfig,
     TransportConfig,
 )
+from otreg.lazy import importer
 
 if TYPE_CHECKING:
     from otreg.config.batch import BatchConfig
@@ -63,12 +63,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'otreg.config' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value  # the next access does not come here
-    return value
+__getattr__ = importer(__name__, _HOME)
 
 
 def __dir__() -> list[str]:

@@ -3,8 +3,9 @@
 The names below are imported when they are first used: jobs that only read and write files need no torch.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from otreg.lazy import importer
 
 # Public name -> the module that defines it.
 _HOME = {
@@ -59,12 +60,7 @@ if TYPE_CHECKING:
     from otreg.jobs.register import JobReport, register_files
 
 
-def __getattr__(name: str) -> object:
-    if name not in _HOME:
-        raise AttributeError(f"module 'otreg.jobs' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
-    globals()[name] = value  # the next access does not come here
-    return value
+__getattr__ = importer(__name__, _HOME)
 
 
 def __dir__() -> list[str]:
