@@ -20,13 +20,20 @@ OUT_OF_MEMORY = "not enough memory; use fewer workers, fewer points (sampling: 1
 
 
 def perform(
-    job: Job, *, attempt: int, force: bool, on_start: Callable[[], None], on_step: Callable[[Step], None]
+    job: Job,
+    *,
+    attempt: int,
+    force: bool,
+    on_start: Callable[[], None],
+    on_step: Callable[[Step], None],
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> JobResult:
     """Registers, unless that was done before or another process is at it, and records what became of the job.
 
     attempt: which one this is; force: also when it was done before.
     on_start: called when the work begins, on_step: after every step of it.
-    Whatever goes wrong with the job is its result; only an interrupt is raised.
+    interrupted: whether this process was interrupted; compiled code may make another exception of that.
+    Whatever goes wrong with the job is its result; only an interrupt is raised, as KeyboardInterrupt.
     """
     try:
         with locked(job.folder) as ours:
@@ -41,12 +48,21 @@ def perform(
             import otreg.jobs.register  # noqa: F401
 
             on_start()
-            return _register(job, request, attempt=attempt, on_step=on_step)
+            return _register(job, request, attempt=attempt, on_step=on_step, interrupted=interrupted)
     except Exception as failure:
+        if interrupted():
+            raise KeyboardInterrupt from failure
         return failed(job, failure, attempt)
 
 
-def _register(job: Job, request: dict[str, Any], *, attempt: int, on_step: Callable[[Step], None]) -> JobResult:
+def _register(
+    job: Job,
+    request: dict[str, Any],
+    *,
+    attempt: int,
+    on_step: Callable[[Step], None],
+    interrupted: Callable[[], bool],
+) -> JobResult:
     from otreg.jobs import Outputs, register_files
 
     clear(job.folder)
@@ -64,6 +80,8 @@ def _register(job: Job, request: dict[str, Any], *, attempt: int, on_step: Calla
             on_step=on_step,
         )
     except Exception as failure:
+        if interrupted():  # not a failure, so nothing is recorded
+            raise
         result = failed(job, failure, attempt)
     else:
         files = [path.name for path in report.files.values()]

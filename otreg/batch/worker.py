@@ -52,6 +52,7 @@ class Worker:
         self.own_log = os.dup(2)
         self.tasks: SimpleQueue[Task | None] = SimpleQueue()
         self.busy = False
+        self.interrupted = False
         self.told = 0.0
 
     def listen(self) -> None:
@@ -65,6 +66,7 @@ class Worker:
             print_exc()
         self.tasks.put(None)
         if self.busy:
+            self.interrupted = True
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
         time.sleep(GRACE)
         os.killpg(0, signal.SIGKILL)  # parsers that this process started go with it
@@ -79,6 +81,7 @@ class Worker:
                 force=task.force,
                 on_start=lambda task=task: self.start(task),  # type: ignore[misc]
                 on_step=self.step,
+                interrupted=lambda: self.interrupted,
             )
             self.busy = False
             self.log_to(self.own_log)
