@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 from children import next_answer
-from machine import describe_machine
+from machine import WAITING, describe_machine
 from peers.cases import AS_GIVEN, Case, cases
 from peers.scoring import score
 from peers.tools import TOOLS
@@ -68,7 +68,7 @@ def main() -> None:
         return
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.update(WAITING)  # all tools alike
     with tempfile.TemporaryDirectory() as folder:
         run = Run(options, Path(folder))
         try:

@@ -21,11 +21,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+from machine import WAITING, describe_machine
+
+os.environ.update(WAITING)
 
 import numpy as np
 import torch
-from machine import describe_machine
 from solvers.shapes import closed_surfaces
 
 from otreg import Measure, Sinkhorn, Transport

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 from children import next_answer
-from machine import describe_machine
+from machine import WAITING, describe_machine
 from solvers.shapes import GEOMETRIES, missing
 from solvers.tools import TOOLS
 
@@ -93,7 +93,7 @@ def main() -> None:
     # Idle processes wait for their turn: their threads must sleep meanwhile.
     for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(options.threads)
-    os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+    os.environ.update(WAITING)  # all tools alike
 
     with tempfile.TemporaryDirectory() as folder:
         run = Run(options, Path(folder))

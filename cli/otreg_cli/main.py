@@ -77,6 +77,12 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
 
 
+# Read when torch and numba load OpenMP. Its idle threads spin for long by default, and take the cores from the threads
+# that work: a registration took 60 s instead of 5 s on two cores that other programs used as well. But threads that
+# sleep at once have to be woken for each of many short loops: those of GNU OpenMP wait for some 0.1 ms first.
+WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
+
+
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -93,9 +99,8 @@ def cli() -> None:
 
 def main() -> None:
     """Runs the command of ``sys.argv`` and exits with its code."""
-    # Read when torch and numba load GNU OpenMP. Its idle threads spin by default, and take the cores from the threads
-    # that work: a registration took 60 s instead of 5 s on two cores that other programs used as well.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.update({name: os.environ.get(name, value) for name, value in WAITING.items()})
     if instruction := os.environ.get(completion.VARIABLE):
         sys.exit(completion.complete(cli, instruction))
     sys.exit(run(sys.argv[1:]))

@@ -22,7 +22,7 @@ from otreg.doctor.trials import trials
 SECONDS = 180.0
 # Bytes without which Python, PyTorch and a shape of some size do not fit.
 LITTLE_MEMORY = 1 << 30
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_WAIT_POLICY")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 
 
 def examine(*, seconds: float = SECONDS, on_step: Callable[[str], None] = lambda what: None) -> Diagnosis:

@@ -183,16 +183,20 @@ def test_a_reader_that_stops_early_is_no_error(otreg, pair):
     assert (answer.returncode, answer.stderr) == (0, "")
 
 
-def test_idle_openmp_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}),
+        ({"GOMP_SPINCOUNT": "7"}, {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "7"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+    ],
+)
+def test_idle_openmp_threads_soon_sleep_unless_the_user_says_otherwise(monkeypatch, given, wanted):
     monkeypatch.setattr(sys, "argv", ["otreg", "--version"])
-    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    monkeypatch.setattr(os, "environ", dict(given))
     with pytest.raises(SystemExit):
         main()
-    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
-    monkeypatch.delenv("OMP_WAIT_POLICY")
-    with pytest.raises(SystemExit):
-        main()
-    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert os.environ == wanted
 
 
 @pytest.mark.parametrize(("arguments", "code"), [(["schema", "register"], 0), (["schema", "nothing"], 2)])
