@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
+
+from otreg.compiled import njit, prange
 
 # Rows that a thread takes at a time, and controls whose kernels are held at once: three buffers of 8 KB.
 _ROWS = 32

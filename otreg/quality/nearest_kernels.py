@@ -7,7 +7,8 @@ share.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+
+from otreg.compiled import njit, prange
 
 # Points that one thread looks at in a row.
 _CHUNK = 256

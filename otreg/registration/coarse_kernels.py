@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+
+from otreg.compiled import njit, prange
 
 # Sums in any order, so that they are taken in vectors; the same one every time.
 _SUMS = {"reassoc", "contract", "nsz"}

@@ -9,7 +9,8 @@ found.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+
+from otreg.compiled import njit, prange
 
 # Bins of a grid, at most: where points lie far from the rest, bins are larger than asked for.
 _MOST_BINS = 1 << 21

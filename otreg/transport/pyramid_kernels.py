@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+
+from otreg.compiled import njit, prange
 
 # 20 bits an axis: three of them fit in a signed 64-bit code with room to spare.
 MAX_BITS = 20

@@ -8,7 +8,8 @@ tree, too, but runs would import it for nothing else.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
+
+from otreg.compiled import njit, prange
 
 LEAF = 8
 # Points that one thread looks for in a row.

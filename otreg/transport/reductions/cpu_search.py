@@ -9,8 +9,8 @@ bounded all at once, with vectors over the slices.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, prange
 
+from otreg.compiled import njit, prange
 from otreg.transport.reductions.cpu_blocks import BLOCK, FAST, GROUP, SLICE
 
 # Bounds below exp(-40) count as exp(-40) in what is dropped; rows with more active slices than remembered are walked

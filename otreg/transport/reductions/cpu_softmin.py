@@ -21,10 +21,10 @@ import math
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, prange
 from numba.core import types
 from numba.extending import intrinsic
 
+from otreg.compiled import njit, prange
 from otreg.transport.reductions.cpu_blocks import BLOCK, FAST, SLICE
 
 f4 = np.float32
