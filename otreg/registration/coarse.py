@@ -94,8 +94,8 @@ def fitting_cells(measure: Measure, count: int) -> tuple[Measure, float]:
 
 def cells(measure: Measure, edge: float) -> Measure:
     """Cells of that edge, or the points where cells would merge next to nothing."""
-    levels = build_pyramid(measure, edge).levels
-    level = levels[1] if len(levels) > 1 and levels[1].cell <= 1.001 * edge else levels[0]
+    pyramid = build_pyramid(measure, edge)
+    level = pyramid[pyramid.level(1.001 * edge)]
     return Measure(level.points[:, : measure.dimension].contiguous(), level.weights.clone())
 
 

@@ -204,7 +204,7 @@ def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bo
     coarse_features = None if features is None else features / _FEATURE_CELL
     pyramid = build(Measure(moved, measure.weights, coarse_features), finest)
     level = pyramid.level(cell * 1.001)
-    while level > 0 and len(pyramid.levels[level]) < _LEAST_CELLS and pyramid.levels[level].cell > 1.001 * finest:
+    while level > 0 and len(pyramid[level]) < _LEAST_CELLS and pyramid[level].cell > 1.001 * finest:
         level -= 1
 
     def coarsened(values: torch.Tensor) -> torch.Tensor:
@@ -212,4 +212,4 @@ def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bo
 
     centroids = coarsened(measure.points)
     at_rest = None if measure.features is None else coarsened(measure.features)
-    return Measure(centroids, pyramid.levels[level].weights, at_rest)
+    return Measure(centroids, pyramid[level].weights, at_rest)

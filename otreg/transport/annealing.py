@@ -35,7 +35,7 @@ def anneal(source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction)
     """
     omega = rules.over_relaxation
     levels = len(source.levels) - 1, len(target.levels) - 1
-    pair = infinite_blur_potentials(source.levels[levels[0]], target.levels[levels[1]], rules)
+    pair = infinite_blur_potentials(source[levels[0]], target[levels[1]], rules)
     past: list[tuple[float, Pair]] = []  # eps and potentials of the last two blurs, on the current level
     blurs = blur_schedule(_path_start(source, target, rules), rules.blur, rules.ratio)
     for blur in blurs:
@@ -53,7 +53,7 @@ def anneal(source: Pyramid, target: Pyramid, rules: Rules, reduction: Reduction)
         if blur == rules.blur:
             break
         f, g = pair
-        x, y = source.levels[levels[0]], target.levels[levels[1]]
+        x, y = source[levels[0]], target[levels[1]]
         coupling = reduction.couple(x, y, f, g, at)
         for sweep in range(rules.path_sweeps):
             moments = int(sweep == rules.path_sweeps - 1)

@@ -48,7 +48,7 @@ class Extension:
         """At the pyramid's points, by one softmin."""
         if self.level == 0:
             return self.f
-        return self.at(self.pyramid.levels[0], refine(self.pyramid, self.f, self.level, 0))
+        return self.at(self.pyramid[0], refine(self.pyramid, self.f, self.level, 0))
 
     def at(self, points: Cloud, guess: Potential) -> Potential:
         """At any points, by one softmin; guess: about what comes out."""
@@ -58,7 +58,7 @@ class Extension:
 
     def anywhere(self, points: Cloud) -> Potential:
         """At any points, whose guess comes from the nearest cell."""
-        known = self.pyramid.levels[self.level].points
+        known = self.pyramid[self.level].points
         near = nearest(known, points.points)[:, 0]
         guess = self.f.map(lambda values: values[near]).upper_bound(known[near], points.points, self.rules.p)
         return self.at(points, guess)
@@ -67,7 +67,7 @@ class Extension:
 def refine(pyramid: Pyramid, potential: Potential, level: int, finer: int) -> Potential:
     """Taylor extension from one level to a finer one, level by level."""
     for k in range(level, finer, -1):
-        potential = potential.at(pyramid.levels[k], pyramid.levels[k - 1])
+        potential = potential.at(pyramid[k], pyramid[k - 1])
     return potential
 
 

@@ -36,7 +36,7 @@ class PreparedMeasure:
     @property
     def coordinates(self) -> torch.Tensor:
         """(n, D) where the engine sees the measure's points, in their order: padded positions, features."""
-        return self.pyramid.to_measure_order(self.pyramid.levels[0].points)
+        return self.pyramid.to_measure_order(self.pyramid[0].points)
 
     @cached_property
     def self_solution(self) -> Solution:
@@ -52,7 +52,7 @@ class PreparedMeasure:
     def self_extension(self) -> Extension:
         """The self potential as a function of space."""
         own = self.self_solution
-        columns = self.pyramid.levels[own.target_level]
+        columns = self.pyramid[own.target_level]
         return Extension(self.pyramid, own.source_level, own.last.f, columns, own.last.g, self.rules, self.reduction)
 
     @cached_property

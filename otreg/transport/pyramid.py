@@ -9,7 +9,8 @@ translated measure has the same cells.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ import torch
 from otreg.measures import Measure
 from otreg.transport import devices
 from otreg.transport import pyramid_kernels as kernels
+from otreg.transport.bins import Bins
 from otreg.transport.sums import sums_by_cell
 from otreg.transport.tree_kernels import leaves_for, tree_order
 
@@ -37,8 +39,8 @@ class Cloud:
     """Weighted points of one level, in an order in which neighbours in memory are neighbours in space.
 
     points: (n, D) float64, positions (padded to three coordinates by some reductions) and features; weights: (n,)
-    float64; cell: edge of the cells, 0 for the measure's own points; parents: (n,) index of each point's cell in the
-    next coarser level, None at the coarsest.
+    float64; cell: edge of the cells, 0 for the measure's own points; parents: (k,) index of the cell that each point
+    of the next finer level lies in, None where there is no finer level.
     """
 
     points: torch.Tensor
@@ -50,23 +52,58 @@ class Cloud:
         return len(self.points)
 
 
-@dataclass(frozen=True)
-class Pyramid:
-    """All levels of one measure: ``levels[0]`` holds its points, sorted; each next level has larger cells.
+class Grid(Protocol):
+    """Cells into which the coarsest level so far can be merged, and the way to larger ones."""
 
-    order: (n,) such that ``levels[0].points == measure.points[order]``.
+    @property
+    def edge(self) -> float:
+        """Of these cells."""
+        ...
+
+    def merged(self, finer: Cloud) -> tuple[Cloud | None, Grid | None]:
+        """The next level, None where the cells would merge next to nothing; the grid to try next, if any."""
+        ...
+
+
+@final
+class Pyramid:
+    """All levels of one measure, finest first: level 0 holds its points, sorted; each next one has larger cells.
+
+    A level is built when it is first asked for: a problem with a good start never looks at the coarse ones.
+    order: (n,) such that ``pyramid[0].points == measure.points[order]``.
     """
 
-    levels: tuple[Cloud, ...]
-    order: torch.Tensor
+    def __init__(self, points: Cloud, order: torch.Tensor, grid: Grid | None = None) -> None:
+        """grid: of the finest cells, None where the points are the only level."""
+        self.order = order
+        # Replaced as one, so that threads that share a measure at worst build a level twice.
+        self._built: tuple[tuple[Cloud, ...], Grid | None] = (points,), grid
+
+    def __getitem__(self, level: int) -> Cloud:
+        """The level of that index, which counts from the points on: 0, 1, ..."""
+        return self._levels(count=level + 1)[level]
+
+    @property
+    def levels(self) -> tuple[Cloud, ...]:
+        """All of them, the finest first."""
+        return self._levels()
 
     def level(self, largest_cell: float) -> int:
         """Index of the coarsest level with cells of at most ``largest_cell``; 0 when none is that fine."""
-        fine_enough = [k for k, cloud in enumerate(self.levels) if cloud.cell <= largest_cell]
-        return max(fine_enough, default=0)
+        levels = self._levels(largest_cell=largest_cell)
+        return max((k for k, cloud in enumerate(levels) if cloud.cell <= largest_cell), default=0)
+
+    def _levels(self, *, largest_cell: float = math.inf, count: float = math.inf) -> tuple[Cloud, ...]:
+        """The levels that are built, among them all with cells of at most ``largest_cell``, or ``count`` of them."""
+        levels, grid = self._built
+        while grid is not None and grid.edge <= largest_cell and len(levels) < count:
+            level, grid = grid.merged(levels[-1])
+            levels = levels if level is None else (*levels, level)
+            self._built = levels, grid
+        return levels
 
     def to_measure_order(self, values: torch.Tensor) -> torch.Tensor:
-        """Values on ``levels[0]`` in the order of the measure."""
+        """Values on level 0 in the order of the measure."""
         out = torch.empty_like(values)
         if values.dtype == torch.float64 and devices.in_main_memory(values):  # torch scatters on one core
             flat = values.contiguous().view(len(values), -1)
@@ -76,17 +113,18 @@ class Pyramid:
         return out
 
     def from_measure_order(self, values: torch.Tensor) -> torch.Tensor:
-        """Values in the order of the measure, on ``levels[0]``."""
+        """Values in the order of the measure, on level 0."""
         return values[self.order]
 
     def coarsen(self, values: torch.Tensor, level: int, *, start: int = 0) -> torch.Tensor:
-        """Values on ``levels[start]``, averaged (by mass) over the cells of a coarser level."""
-        for fine, coarse in zip(self.levels[start:level], self.levels[start + 1 : level + 1], strict=True):
-            assert fine.parents is not None
+        """Values on level ``start``, averaged (by mass) over the cells of a coarser level."""
+        for k in range(start, level):
+            fine, coarse = self[k], self[k + 1]
+            assert coarse.parents is not None
             tail = (1,) * (values.ndim - 1)
             weights = (fine.weights + 1e-30 * fine.weights.sum()).view(-1, *tail)
-            values = sums_by_cell(weights * values, fine.parents, len(coarse))
-            values = values / sums_by_cell(weights, fine.parents, len(coarse))
+            values = sums_by_cell(weights * values, coarse.parents, len(coarse))
+            values = values / sums_by_cell(weights, coarse.parents, len(coarse))
         return values
 
 
@@ -95,7 +133,7 @@ def single_level(measure: Measure) -> Pyramid:
     points = measure.coordinates.detach().double()
     weights = measure.weights.detach().double()
     order = torch.arange(len(points), device=points.device)
-    return Pyramid((Cloud(points, weights, 0.0, None),), order)
+    return Pyramid(Cloud(points, weights, 0.0, None), order)
 
 
 def build_pyramid(measure: Measure, finest_cell: float) -> Pyramid:
@@ -119,96 +157,99 @@ def build_pyramid(measure: Measure, finest_cell: float) -> Pyramid:
     if bits > kernels.MAX_BITS:  # far clusters: the finest grid that a code can hold
         bits = kernels.MAX_BITS
     # finest_cell is extra bits above the finest grid, unless the grid had to be coarser than that
-    grid = max(finest_cell / 2**extra, span / (2**bits - 1) if span > 0 else 0.0)
-    codes = kernels.hilbert_codes(points, low, grid, bits)
-    bins: Bins | None = None
-    if measure.features is not None:
-        features = measure.features.detach().double().cpu().numpy()
-        points = np.concatenate([points, features], 1)
-        bins = Bins.of(features, grid * 2**extra)
-    order = _sorting(codes) if bins is None else _neighbours_together(points)
-    codes = codes[order]
+    unit = max(finest_cell / 2**extra, span / (2**bits - 1) if span > 0 else 0.0)
+    codes = kernels.hilbert_codes(points, low, unit, bits)
+    if measure.features is None:
+        order = _sorting(codes)
+        grid: Grid = _Cubes(codes[order], unit, extra, bits)
+    else:
+        points = np.concatenate([points, measure.features.detach().double().cpu().numpy()], 1)
+        order = _neighbours_together(points)
+        grid = _FeatureCubes(codes[order], None, unit, extra, bits)
     points, weights = kernels.gather(points, weights, order)
-
-    levels: list[Cloud] = []
-    cell = 0.0
-    bins = None if bins is None else bins.take(order)
-    for shift in range(extra, bits + 1):
-        if bins is None:
-            again, keys = None, codes
-        else:
-            # Cells of other features move together where their bins merge, so the order is another one.
-            bins = bins if shift == extra else bins.coarser()
-            again = np.lexsort((codes >> 3 * shift, bins.member))
-            keys = bins.joined(codes >> 3 * shift, again) << 3 * shift
-        starts = kernels.cells_of_codes(keys, 3 * shift)
-        count = len(starts) - 1
-        if count > _WORTHWHILE * len(points):
-            continue
-        if again is None:
-            first = starts[:-1]
-            centroids, masses, parents = kernels.merge_cells(points, weights, starts)
-        else:
-            centroids, masses, joined = kernels.merge_cells(points[again], weights[again], starts)
-            near = _neighbours_together(centroids)
-            first, centroids, masses = again[starts[:-1]][near], centroids[near], masses[near]
-            parents = np.empty_like(joined)
-            parents[again] = np.argsort(near)[joined]
-        levels.append(Cloud(torch.from_numpy(points), torch.from_numpy(weights), cell, torch.from_numpy(parents)))
-        points, weights, cell = centroids, masses, grid * 2**shift
-        codes = codes[first]
-        bins = None if bins is None else bins.take(first)
-        if count <= _SMALLEST_LEVEL:
-            break
-    levels.append(Cloud(torch.from_numpy(points), torch.from_numpy(weights), cell, None))
-    return Pyramid(tuple(levels), torch.from_numpy(order))
+    return Pyramid(_cloud(points, weights, None, 0.0), torch.from_numpy(order), grid)
 
 
 @dataclass(frozen=True)
-class Bins:
-    """Which cube of a grid in feature space each point lies in.
+class _Cubes:
+    """Cubes in space, by the Hilbert codes (n,) of the points of a level, which ascend.
 
-    corners: (u, k) integer corners of the cubes that occur; member: (n,) the cube of each point. Halving the corners
-    gives the cubes of a grid twice as coarse.
+    unit: edge of the cubes that the codes tell apart; these are 2^shift times as large, the largest 2^last.
     """
 
-    corners: Integers
-    member: Integers
+    codes: Integers
+    unit: float
+    shift: int
+    last: int
 
-    @staticmethod
-    def of(features: Floats, cell: float) -> Bins:
-        """The cubes with edges ``cell`` that features (n, k) lie in."""
-        corners = np.floor((features - features.min(0)) / cell)
-        return Bins._unique(np.minimum(corners, 2.0**62).astype(np.int64), np.arange(len(features)))
+    @property
+    def edge(self) -> float:
+        return self.unit * 2**self.shift
 
-    def coarser(self) -> Bins:
-        """The same on a grid twice as coarse."""
-        return Bins._unique(self.corners >> 1, self.member)
+    def merged(self, finer: Cloud) -> tuple[Cloud | None, Grid | None]:
+        starts = kernels.cells_of_codes(self.codes, 3 * self.shift)
+        larger = None if self.shift == self.last else replace(self, shift=self.shift + 1)
+        count = len(starts) - 1
+        if count > _WORTHWHILE * len(finer):
+            return None, larger
+        centroids, masses, parents = kernels.merge_cells(finer.points.numpy(), finer.weights.numpy(), starts)
+        level = _cloud(centroids, masses, parents, self.edge)
+        if larger is None or count <= _SMALLEST_LEVEL:
+            return level, None
+        return level, replace(larger, codes=self.codes[starts[:-1]])
 
-    def take(self, points: Integers) -> Bins:
-        """Those of some of the points."""
-        return Bins(self.corners, self.member[points])
 
-    def joined(self, codes: Integers, order: Integers) -> Integers:
-        """Ascending numbers for sorted (cube, code), equal where both are."""
-        member, codes = self.member[order], codes[order]
-        new = np.ones(len(codes), dtype=bool)
-        new[1:] = (member[1:] != member[:-1]) | (codes[1:] != codes[:-1])
-        return np.cumsum(new)
+@dataclass(frozen=True)
+class _FeatureCubes:
+    """Cubes in the space of positions and features.
 
-    @staticmethod
-    def _unique(corners: Integers, member: Integers) -> Bins:
-        extents = corners.max(0, initial=0) + 1
-        if np.prod(extents.astype(np.float64)) < 2.0**62:  # one number holds a row, and is faster to sort
-            rows = np.ravel_multi_index(tuple(corners.T), tuple(extents))
-            _, first, index = np.unique(rows, return_index=True, return_inverse=True)
-            return Bins(corners[first], index[member])
-        corners, index = np.unique(corners, axis=0, return_inverse=True)
-        return Bins(corners, index.reshape(-1)[member])
+    codes: (n,) Hilbert codes of the positions of a level; bins: the finest cubes in feature space that its points lie
+    in, found when they are needed; unit, shift, last: as of :class:`_Cubes`.
+    """
+
+    codes: Integers
+    bins: Bins | None
+    unit: float
+    shift: int
+    last: int
+
+    @property
+    def edge(self) -> float:
+        return self.unit * 2**self.shift
+
+    def merged(self, finer: Cloud) -> tuple[Cloud | None, Grid | None]:
+        larger = None if self.shift == self.last else replace(self, shift=self.shift + 1)
+        codes = self.codes >> 3 * self.shift
+        most = _WORTHWHILE * len(finer)
+        if len(kernels.cells_of_codes(np.sort(codes), 0)) - 1 > most:  # by their positions alone
+            return None, larger
+        bins = self.bins or Bins.of(finer.points[:, 3:].numpy(), self.unit * 2**_EXTRA_BITS)
+        keys = bins.joined(codes, halvings=self.shift - _EXTRA_BITS)
+        order = _sorting(keys)
+        starts = kernels.cells_of_codes(keys[order], 0)
+        count = len(starts) - 1
+        if count > most:
+            return None, larger and replace(larger, bins=bins)
+        points, weights = kernels.gather(finer.points.numpy(), finer.weights.numpy(), order)
+        centroids, masses, joined = kernels.merge_cells(points, weights, starts)
+        # Cells of other features lie all over the shape: along no curve do they come in compact blocks.
+        near = _neighbours_together(centroids)
+        parents = np.empty_like(joined)
+        parents[order] = np.argsort(near)[joined]
+        level = _cloud(centroids[near], masses[near], parents, self.edge)
+        if larger is None or count <= _SMALLEST_LEVEL:
+            return level, None
+        first = order[starts[:-1]][near]
+        return level, replace(larger, codes=self.codes[first], bins=bins.take(first))
+
+
+def _cloud(points: Floats, weights: Floats, parents: Integers | None, cell: float) -> Cloud:
+    cells = None if parents is None else torch.from_numpy(parents)
+    return Cloud(torch.from_numpy(points), torch.from_numpy(weights), cell, cells)
 
 
 def _sorting(codes: Integers) -> Integers:
-    """The order of the points along the curve."""
+    """The order that sorts the codes; equal ones stay in theirs."""
     # Sorting numbers that end in the index is several times faster than argsort, where code and index fit in one.
     index_bits = max(len(codes) - 1, 1).bit_length()
     if len(codes) == 0 or int(codes.max()).bit_length() + index_bits > 63:
@@ -217,8 +258,5 @@ def _sorting(codes: Integers) -> Integers:
 
 
 def _neighbours_together(points: Floats) -> Integers:
-    """An order in which points (n, D) with features come in compact blocks, whatever is wide where: that of a tree.
-
-    Their cells have no such order: those of a cube in feature space lie all over the shape.
-    """
+    """An order in which points (n, D) with features come in compact blocks, whatever is wide where: that of a tree."""
     return tree_order(points, leaves_for(len(points)))

@@ -8,11 +8,12 @@ the order of their cells, so that sums over cells come out the same on every run
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import torch
 
 from otreg.measures import Measure
-from otreg.transport.pyramid import Cloud, Pyramid, single_level
+from otreg.transport.pyramid import Cloud, Grid, Pyramid, single_level
 from otreg.transport.sums import sums_by_cell
 
 # The rules of the compiled pyramid, with its numbers (a test compares the levels): a level has at most this share of
@@ -45,25 +46,42 @@ def build_pyramid_on_device(measure: Measure, finest_cell: float) -> Pyramid:
 
     cells_across = max(span / finest_cell, 1.0)
     bits = min(math.ceil(math.log2(cells_across + 1)) + _EXTRA_BITS, most_bits)
-    grid = max(finest_cell / 2**_EXTRA_BITS, span / (2**bits - 1) if span > 0 else 0.0)
-    cells = ((points - low) / grid).clamp(0, 2**bits - 1).long()
+    unit = max(finest_cell / 2**_EXTRA_BITS, span / (2**bits - 1) if span > 0 else 0.0)
+    cells = ((points - low) / unit).clamp(0, 2**bits - 1).long()
     codes, order = torch.sort(hilbert_codes(cells, bits), stable=True)
 
-    levels: list[Cloud] = []
-    points, weights, cell = points[order], weights[order], 0.0
-    for shift in range(_EXTRA_BITS, bits + 1):
-        parents = _runs(codes >> (d * shift))
+    grid = _Cubes(codes, d, unit, _EXTRA_BITS, bits)
+    return Pyramid(Cloud(points[order], weights[order], 0.0, None), order, grid)
+
+
+@dataclass(frozen=True)
+class _Cubes:
+    """Cubes in a space of ``dimension`` coordinates, by the Hilbert codes (n,) of the points of a level, which ascend.
+
+    unit: edge of the cubes that the codes tell apart; these are 2^shift times as large, the largest 2^last.
+    """
+
+    codes: torch.Tensor
+    dimension: int
+    unit: float
+    shift: int
+    last: int
+
+    @property
+    def edge(self) -> float:
+        return self.unit * 2**self.shift
+
+    def merged(self, finer: Cloud) -> tuple[Cloud | None, Grid | None]:
+        larger = None if self.shift == self.last else replace(self, shift=self.shift + 1)
+        parents = _runs(self.codes >> (self.dimension * self.shift))
         count = int(parents[-1]) + 1
-        if count > _WORTHWHILE * len(points):
-            continue
-        centroids, masses = _merge(points, weights, parents, count)
-        levels.append(Cloud(points, weights, cell, parents))
+        if count > _WORTHWHILE * len(finer):
+            return None, larger
+        level = Cloud(*_merge(finer.points, finer.weights, parents, count), self.edge, parents)
+        if larger is None or count <= _SMALLEST_LEVEL:
+            return level, None
         first = torch.searchsorted(parents, torch.arange(count, device=parents.device))
-        points, weights, cell, codes = centroids, masses, grid * 2**shift, codes[first]
-        if count <= _SMALLEST_LEVEL:
-            break
-    levels.append(Cloud(points, weights, cell, None))
-    return Pyramid(tuple(levels), order)
+        return level, replace(larger, codes=self.codes[first])
 
 
 def hilbert_codes(cells: torch.Tensor, bits: int) -> torch.Tensor:

@@ -190,7 +190,7 @@ class EntropicTransport(Transport):
         if torch.equal(measure.coordinates, source.measure.coordinates):
             return self.source_map
         pyramid = source.reduction.pyramid(measure, self._rules.cell * self._rules.blur)
-        cloud = pyramid.levels[0]
+        cloud = pyramid[0]
         cross, own = (function.anywhere(cloud) for function in (self._source_side.cross, source.self_extension))
         pieces = Pieces.of(cloud.points, cross, own, self._rules.source, self._rules.eps)
         return _in_order(pieces.map(d, -self._shift), pyramid)
@@ -240,7 +240,7 @@ class EntropicTransport(Transport):
             (self._source, self._cross.source_level, self._cross.last.f),
             (self._target, self._cross.target_level, self._cross.last.g),
         ):
-            weights = side.pyramid.levels[level].weights
+            weights = side.pyramid[level].weights
             halves.append(
                 float((weights * (potential.values - side.self_solution.last.f.values)).sum() / weights.sum())
             )
@@ -249,13 +249,13 @@ class EntropicTransport(Transport):
     @cached_property
     def _source_side(self) -> _MappedSide:
         cross, last = self._cross, self._cross.last
-        source, columns = self._source, self._target.pyramid.levels[cross.target_level]
+        source, columns = self._source, self._target.pyramid[cross.target_level]
         function = Extension(source.pyramid, cross.source_level, last.f, columns, last.g, last.rules, source.reduction)
         return _MappedSide(source, function, self._map_tolerance)
 
     @cached_property
     def _target_side(self) -> _MappedSide:
-        cross, columns = self._cross, self._source.pyramid.levels[self._cross.source_level]
+        cross, columns = self._cross, self._source.pyramid[self._cross.source_level]
         target, rules = self._target, self._cross.last.rules.reversed()
         function = Extension(
             target.pyramid, cross.target_level, cross.last.g, columns, cross.last.f, rules, target.reduction
@@ -279,7 +279,7 @@ class _MappedSide:
     @cached_property
     def pieces(self) -> Pieces:
         """At the measure's points, by Taylor expansion if a sample shows that it is good enough."""
-        cloud = self.prepared.pyramid.levels[0]
+        cloud = self.prepared.pyramid[0]
         cross, own = self.cross.expanded(), self.prepared.expanded_self_potential
         if cross is not None and own is not None:
             pieces = self._of(cloud.points, cross, own)
@@ -308,7 +308,7 @@ class _MappedSide:
     @property
     def _by_coordinates(self) -> torch.Tensor:
         """(n, D) gradient by padded positions and features, in the order of the pyramid."""
-        return self.prepared.pyramid.levels[0].weights[:, None] * self.pieces.gradient
+        return self.prepared.pyramid[0].weights[:, None] * self.pieces.gradient
 
     def _of(self, points: torch.Tensor, cross: Potential, own: Potential) -> Pieces:
         return Pieces.of(points, cross, own, self.cross.rules.source, self.cross.rules.eps)

@@ -74,7 +74,7 @@ class Rules:
 
         Tiny measures stay as they are: where the map jumps, cells are a bad start for points.
         """
-        if len(pyramid.levels[0]) <= _TINY:
+        if len(pyramid[0]) <= _TINY:
             return 0
         return pyramid.level(self.path_cell * min(blur, self.least_reach))
 
@@ -83,7 +83,9 @@ class Rules:
 
         Small measures are not worth merging.
         """
-        if len(pyramid.levels[0]) <= _SMALL:
+        if len(pyramid[0]) <= _SMALL:
             return 0
-        path = self.path_level(pyramid, self.blur)
-        return min(pyramid.level(self.cell * min(self.blur, self.least_reach)), max(path - 1, 0))
+        final = pyramid.level(self.cell * min(self.blur, self.least_reach))
+        if final == 0:  # whatever the path's level, which need not be built for that
+            return 0
+        return min(final, max(self.path_level(pyramid, self.blur) - 1, 0))

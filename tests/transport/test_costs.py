@@ -186,8 +186,8 @@ def test_cells_never_mix_labels():
         mean = (level.weights[:, None] * level.points).sum(0)
         assert torch.allclose(mean, (marked.weights[:, None] * marked.coordinates).sum(0), atol=1e-12)
     for fine, coarse in zip(pyramid.levels[:-1], pyramid.levels[1:], strict=True):
-        assert fine.parents is not None
-        masses = torch.zeros(len(coarse), dtype=torch.float64).index_add_(0, fine.parents, fine.weights)
+        assert coarse.parents is not None
+        masses = torch.zeros(len(coarse), dtype=torch.float64).index_add_(0, coarse.parents, fine.weights)
         assert torch.allclose(masses, coarse.weights)
 
 

@@ -9,6 +9,7 @@ import torch
 from otreg.measures import Measure
 from otreg.transport import pyramid_kernels as kernels
 from otreg.transport.pyramid import Pyramid, build_pyramid, single_level
+from otreg.transport.pyramid_torch import build_pyramid_on_device
 from tests.transport.generators import cloud, measure, moved, sphere
 
 BITS = 4
@@ -70,14 +71,14 @@ def test_every_level_conserves_mass_and_centre(dimension):
 def test_every_cell_is_the_centroid_of_its_members_and_no_larger_than_it_says():
     pyramid = levels_of(sphere(5000, 2))
     for fine, coarse in zip(pyramid.levels, pyramid.levels[1:], strict=False):
-        assert fine.parents is not None
-        assert torch.equal(fine.parents, fine.parents.sort().values)
-        mass = torch.zeros(len(coarse), dtype=torch.float64).index_add(0, fine.parents, fine.weights)
+        assert coarse.parents is not None
+        assert torch.equal(coarse.parents, coarse.parents.sort().values)
+        mass = torch.zeros(len(coarse), dtype=torch.float64).index_add(0, coarse.parents, fine.weights)
         moment = torch.zeros(len(coarse), 3, dtype=torch.float64)
-        moment.index_add_(0, fine.parents, fine.weights[:, None] * fine.points)
+        moment.index_add_(0, coarse.parents, fine.weights[:, None] * fine.points)
         assert (mass - coarse.weights).abs().max() <= 1e-15
         assert (moment / mass[:, None] - coarse.points).abs().max() <= 1e-13
-        assert (fine.points - coarse.points[fine.parents]).abs().max() <= coarse.cell
+        assert (fine.points - coarse.points[coarse.parents]).abs().max() <= coarse.cell
         assert fine.cell < coarse.cell
 
 
@@ -124,6 +125,35 @@ def test_the_level_is_the_coarsest_one_that_is_fine_enough():
         assert pyramid.level(1.01 * level.cell) == k
     assert pyramid.level(1e9) == len(pyramid.levels) - 1
     assert pyramid.level(1e-9) == 0
+
+
+@pytest.mark.parametrize("build", [build_pyramid, build_pyramid_on_device])
+@pytest.mark.parametrize("features", [0, 2])
+def test_levels_are_built_when_they_are_first_asked_for_and_once(build, features):
+    m = sphere(5000, 6)
+    m = Measure(m.points, m.weights, torch.sin(9 * m.points[:, :features]) if features else None)
+    whole = build(m, 0.02).levels
+    assert len(whole) >= 4
+
+    pyramid = build(m, 0.02)
+    assert len(pyramid[0]) == 5000
+    assert built(pyramid) == 1
+    for largest_cell in (1e-9, whole[1].cell, 1.9 * whole[1].cell, whole[2].cell):
+        level = pyramid.level(largest_cell)
+        assert whole[level].cell <= largest_cell or level == 0
+        assert built(pyramid) == level + 1, "nothing coarser"
+    again = pyramid[2]
+    assert built(pyramid) == 3
+    assert len(pyramid.levels) == len(whole)
+    assert pyramid[2] is again
+    for one, other in zip(pyramid.levels, whole, strict=True):
+        assert torch.equal(one.points, other.points)
+        assert torch.equal(one.weights, other.weights)
+
+
+def built(pyramid: Pyramid) -> int:
+    """How many levels there are so far."""
+    return len(pyramid._built[0])
 
 
 def test_cells_without_mass_still_have_a_place():

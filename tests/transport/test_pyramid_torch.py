@@ -50,11 +50,11 @@ def test_levels_conserve_mass_and_centre_and_know_their_parents(dimension):
     assert len(pyramid.levels) >= 3
     assert torch.equal(pyramid.levels[0].points, m.points[pyramid.order])
     for fine, coarse in zip(pyramid.levels, pyramid.levels[1:], strict=False):
-        assert fine.parents is not None
+        assert coarse.parents is not None
         assert (coarse.weights @ coarse.points - m.mean).abs().max() <= 1e-14
-        mass = torch.zeros(len(coarse), dtype=torch.float64).index_add(0, fine.parents, fine.weights)
+        mass = torch.zeros(len(coarse), dtype=torch.float64).index_add(0, coarse.parents, fine.weights)
         assert (mass - coarse.weights).abs().max() <= 1e-15
-        assert (fine.points - coarse.points[fine.parents]).abs().max() <= coarse.cell
+        assert (fine.points - coarse.points[coarse.parents]).abs().max() <= coarse.cell
 
 
 def test_points_with_other_features_share_no_cell():

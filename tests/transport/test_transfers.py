@@ -91,6 +91,8 @@ def test_a_sweep_reads_from_the_device_once(watch, reduction, reach):
 
 def test_sweeps_along_the_path_read_nothing(watch):
     a, b = (build_pyramid_on_device(m, 0.02) for m in (sphere(300, 1), moved(sphere(300, 2), [0.1, 0.0, 0.0])))
+    assert len(a.levels) > 1, "and now all of them are built, which reads their sizes"
+    assert len(b.levels) > 1
     counts = []
     for ratio in (0.5, 0.9):
         rules = Sinkhorn(blur=0.05, ratio=ratio)._rules

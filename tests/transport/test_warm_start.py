@@ -5,7 +5,8 @@ import torch
 
 from otreg.measures import Measure
 from otreg.transport import Sinkhorn
-from tests.transport.generators import cloud
+from otreg.transport import pyramid_kernels as kernels
+from tests.transport.generators import cloud, sphere
 
 SINKHORN = Sinkhorn(blur=0.1, reduction="dense", tolerance=1e-9, max_iterations=2000)
 
@@ -55,3 +56,19 @@ def test_shapes_that_lie_in_a_plane_have_no_motion_out_of_it_to_share():
     assert bool(torch.isfinite(f.values).all() and torch.isfinite(g.values).all() and torch.isfinite(g.image).all())
     reference = SINKHORN(a, b).warm_start.potentials(moved(a, lambda x: 1.05 * x), b, p=2, balanced=True)
     assert differences(f.values, reference[0].values) <= 1e-8
+
+
+@pytest.mark.parametrize("features", [0, 3])
+def test_a_warm_start_on_the_points_builds_no_cells(monkeypatch, features):
+    a, b = (
+        Measure(m.points, m.weights, m.points[:, :features] if features else None)
+        for m in (sphere(4500, 1), moved(sphere(4500, 2), lambda x: 1.02 * x))
+    )
+    settings = Sinkhorn(blur=0.05, tolerance=1e-2, cell=0.05, reduction="cpu")  # cells that merge next to nothing
+    target = settings.prepare(b, as_target=True)
+    first = settings(a, target)
+    value = first.value
+    monkeypatch.setattr(kernels, "merge_cells", None)
+    second = settings(a, target, warm_start=first.warm_start)
+    assert second.value == pytest.approx(value, rel=1e-2)
+    assert second.displacement.isfinite().all()

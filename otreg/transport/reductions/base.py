@@ -55,8 +55,8 @@ class Potential:
 
     def at(self, cloud: Cloud, children: Cloud) -> Potential:
         """The extension from the cells of ``cloud`` to the points of the finer level ``children``."""
-        assert children.parents is not None
-        parent = children.parents
+        assert cloud.parents is not None
+        parent = cloud.parents
         if self.jacobian is not None and devices.in_main_memory(parent):
             return self._expanded_in_cells(cloud, children, parent)
         return self.map(lambda values: values[parent]).extended(cloud.points[parent], children.points)
