@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,6 +20,17 @@ if TYPE_CHECKING:
 
     Show = Callable[[Step], None]
 
+COMPILING = "compiling loops for this machine; that is done once"
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What shows how far a command is. step: called for every step, None when there is nothing to show; compiling:
+    called when loops must be compiled, which takes many times longer than a step."""
+
+    step: Show | None = None
+    compiling: Callable[[], None] = lambda: None
+
 
 def stderr_console() -> Console:
     """Where progress is shown; rich honours NO_COLOR and TERM=dumb."""
@@ -31,30 +43,55 @@ def json_line(record: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def progress(mode: ProgressMode) -> Iterator[Show | None]:
-    """A callback for every step; None when there is nothing to show.
+def progress(mode: ProgressMode) -> Iterator[Shown]:
+    """What to call for every step, and when loops are compiled.
 
     auto: one line that changes, if stderr is a terminal that can do so. plain: one line per step, terminal or not.
     json: one object of the kind "otreg.step/1" per step. none: nothing.
     """
     started = time.monotonic()
     console = stderr_console()
+
+    def described(step: Step) -> str:
+        return describe(step, elapsed=time.monotonic() - started)
+
     if mode == "plain":
-        yield lambda step: console.print(Text(describe(step, elapsed=time.monotonic() - started)))
+        yield Shown(lambda step: console.print(Text(described(step))), once(lambda: console.print(COMPILING)))
     elif mode == "json":
         from otreg.jobs.plain import plain
 
-        yield lambda step: json_line({"schema": "otreg.step/1", **plain(step)})
+        yield Shown(lambda step: json_line({"schema": "otreg.step/1", **plain(step)}))
     elif mode == "auto" and console.is_interactive:
         with Live(Text("reading"), console=console, transient=True, auto_refresh=False) as line:
 
-            def show(step: Step) -> None:
-                text = describe(step, elapsed=time.monotonic() - started)
+            def show(text: str) -> None:
                 line.update(Text(text, style="cyan", no_wrap=True, overflow="ellipsis"), refresh=True)
 
-            yield show
+            yield Shown(lambda step: show(described(step)), lambda: show(COMPILING))
     else:
-        yield None
+        yield Shown()
+
+
+def once(call: Callable[[], None]) -> Callable[[], None]:
+    """A call that does something the first time only."""
+    calls = iter([call])
+    return lambda: next(calls, lambda: None)()
+
+
+@contextmanager
+def compiling_told(tell: Callable[[], None]) -> Iterator[None]:
+    """Calls ``tell`` whenever numba begins to compile a loop because its cache holds none for this machine."""
+    from numba.core import event  # it comes with PyTorch, so late
+
+    class Compilation(event.Listener):
+        def on_start(self, event: object) -> None:
+            tell()
+
+        def on_end(self, event: object) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Compilation()):
+        yield
 
 
 def describe(step: Step, *, elapsed: float) -> str:

@@ -99,6 +99,7 @@ def command(
     from otreg.jobs import Outputs, Reading
     from otreg.jobs.outputs import check_outputs
     from otreg_cli.output import divergence_rows, file_rows, landmark_row, print_json, print_rows, print_warnings
+    from otreg_cli.progress import compiling_told
     from otreg_cli.progress import progress as shown_progress
 
     if save_config == DASH:
@@ -115,7 +116,7 @@ def command(
     with (
         maybe_output_file(output, to) as shape_file,
         input_files(source, target) as ((source_file, target_file), piped),
-        shown_progress(chosen_progress(progress, verbose=verbose, quiet=quiet)) as on_step,
+        shown_progress(chosen_progress(progress, verbose=verbose, quiet=quiet)) as shown,
     ):
         outputs = Outputs(
             directory=output_dir, shape=shape_file, overwrite=overwrite, shape_format=to, piped=output == DASH
@@ -128,9 +129,16 @@ def command(
         read.check(source_file, target_file)
         from otreg.jobs import register_files  # PyTorch comes with it, so errors that need none are said before
 
-        report = register_files(
-            source_file, target_file, resolved.config, outputs, landmarks=landmarks, on_step=on_step, reading=read
-        )
+        with compiling_told(shown.compiling):
+            report = register_files(
+                source_file,
+                target_file,
+                resolved.config,
+                outputs,
+                landmarks=landmarks,
+                on_step=shown.step,
+                reading=read,
+            )
         if pages:
             assert output_dir is not None
             from otreg.report import write_report

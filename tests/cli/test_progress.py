@@ -3,6 +3,7 @@
 import io
 import json
 
+import numba
 import pytest
 from rich.console import Console
 
@@ -54,8 +55,8 @@ def test_json_is_one_object_per_step_on_stderr_and_nothing_else(otreg_here, pair
 
 
 def test_a_number_that_is_not_finite_is_null(capsys):
-    with module.progress("json") as show:
-        show(STEP)
+    with module.progress("json") as shown:
+        shown.step(STEP)
     record = checked(capsys.readouterr().err)
     assert record["marginal_error"] is None and record["move"] == 0.004
 
@@ -68,11 +69,21 @@ def test_auto_and_none_say_nothing_without_a_terminal(otreg_here, pair, tmp_path
 
 
 def test_plain_is_one_line_per_step_with_the_time_that_is_left(capsys):
-    with module.progress("plain") as show:
-        show(STEP)
+    with module.progress("plain") as shown:
+        shown.step(STEP)
     line = capsys.readouterr().err
     assert line.startswith("rigid step 3  blur 2.00%  divergence 1.250e-03  marginal error nan  moved 0.400%  ")
     assert line.endswith(" s left\n") and line.count("\n") == 1
+
+
+def test_whoever_waits_for_loops_to_be_compiled_is_told_so_once(capsys):
+    with module.progress("plain") as shown, module.compiling_told(shown.compiling):
+        for increment in (1, 2):
+            assert numba.njit(lambda x: x + increment)(1) == 1 + increment  # noqa: B023
+    assert capsys.readouterr().err == module.COMPILING + "\n"
+    with module.progress("plain") as shown, module.compiling_told(shown.compiling):
+        pass
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("value", ["1", ""])
@@ -83,8 +94,10 @@ def test_no_color_takes_the_colour_from_the_live_line(monkeypatch, value):
     monkeypatch.setattr(
         module, "stderr_console", lambda: Console(file=terminal, force_terminal=True, highlight=False, soft_wrap=True)
     )
-    with module.progress("auto") as show:
-        show(STEP)
+    with module.progress("auto") as shown:
+        shown.compiling()
+        shown.step(STEP)
+    assert module.COMPILING in terminal.getvalue()
     assert "rigid step 3" in terminal.getvalue()
     # An empty NO_COLOR asks for nothing: https://no-color.org
     assert ("\x1b[36m" in terminal.getvalue()) == (value == "")
