@@ -138,7 +138,7 @@ def read_fcsv(path: Path) -> Shape:
     for k, row in zip(rows, fields, strict=True):
         if len(row) <= max(axes):
             raise FormatError(f"line {k + 1}: must have {len(columns)} values; found {len(row)}")
-    points = numbers_of([[row[a] for a in axes] for row in fields], [k + 1 for k in rows], "a coordinate")
+    points = numbers_of([row[a] for row in fields for a in axes], [k + 1 for k in rows], "a coordinate")
     labels: dict[str, npt.NDArray[Any]] = {}
     place = columns.index("label") if "label" in columns else -1
     if place >= 0:

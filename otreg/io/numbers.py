@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from pydantic_core import to_json
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,7 +37,17 @@ def storage_dtype(points: Floats, declared: np.dtype[Any], *, axis: int | None =
 
 def as_text(values: npt.NDArray[Any]) -> list[str]:
     """The shortest decimal text of each value that reads back as the same number in its dtype."""
-    return [str(v) for v in values] if values.dtype == np.float32 else [repr(v) for v in values.tolist()]
+    if values.dtype == np.float32:
+        return [str(v) for v in values]
+    numbers = values.tolist()
+    if values.dtype != np.float64 or not numbers:
+        return list(map(repr, numbers))
+    # The writer of JSON finds the same digits sooner. It differs from repr in exponents, and in NaN and infinities.
+    texts = to_json(numbers)[1:-1].decode("ascii").split(",")
+    size = np.abs(values)
+    for k in np.flatnonzero(~((size >= 1e-4) & (size < 1e16) | (size == 0))).tolist():
+        texts[k] = repr(numbers[k])
+    return texts
 
 
 def unchanged(values: npt.NDArray[Any], read: npt.NDArray[Any]) -> bool:

@@ -6,7 +6,6 @@ only the ``v`` lines (and ``vn`` lines, when there is one normal per vertex and 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,7 +20,7 @@ from otreg.io.cells import blocks_of_lists, not_lines_then_faces, segments_of_li
 from otreg.io.numbers import as_text, unchanged
 from otreg.io.source import read_bytes
 from otreg.io.text_lines import TextLines, numbers_of
-from otreg.io.words import Words
+from otreg.io.words import BLANK, Words
 from otreg.shapes import Shape
 
 Integers = npt.NDArray[np.int64]
@@ -90,21 +89,22 @@ def obj_cannot_hold(shape: Shape) -> str | None:
 
 def _rows_by_keyword(lines: Sequence[bytes]) -> dict[bytes, Integers]:
     """The rows of the lines that begin with each of v, vn, f and l, and with a comment's #."""
-    by_head: dict[bytes, list[int]] = defaultdict(list)
-    for row, line in enumerate(lines):
-        by_head[line[:3]].append(row)  # enough to see the whole keyword: few different ones, of many lines
-    found: dict[bytes, list[int]] = {keyword: [] for keyword in (b"v", b"vn", b"f", b"l", b"#")}
-    for head, rows in by_head.items():
-        if head.startswith(b"#"):
-            found[b"#"] += rows
-        elif head[:1].isspace():
-            for row in rows:
-                for keyword in lines[row].split(None, 1)[:1]:
-                    if keyword in found and keyword != b"#":
-                        found[keyword].append(row)
-        elif head and head.split()[0] in found:
-            found[head.split()[0]] += rows
-    return {keyword: np.sort(np.array(rows, dtype=np.int64)) for keyword, rows in found.items()}
+    text = np.frombuffer(b"\n".join([*lines, b"   "]), dtype=np.uint8)  # three bytes at least from any line's begin on
+    lengths = np.fromiter(map(len, lines), np.int64, len(lines))
+    begins = np.cumsum(lengths + 1) - (lengths + 1)
+    first, second, third = text[begins], text[begins + 1], text[begins + 2]
+    short = BLANK[second]
+    found = {bytes([letter]): np.flatnonzero((first == letter) & short) for letter in b"vfl"}
+    found[b"vn"] = np.flatnonzero((first == ord("v")) & (second == ord("n")) & BLANK[third])
+    indented: dict[bytes, list[int]] = {keyword: [] for keyword in found}
+    for row in np.flatnonzero(BLANK[first] & (lengths > 0)).tolist():
+        for keyword in lines[row].split(None, 1)[:1]:
+            if keyword in indented:
+                indented[keyword].append(row)
+    for keyword, more in indented.items():
+        found[keyword] = np.sort(np.concatenate([found[keyword], np.array(more, np.int64)]))
+    found[b"#"] = np.flatnonzero(first == ord("#"))
+    return found
 
 
 class _Statements:
@@ -120,10 +120,11 @@ class _Statements:
         self.words = Words(lines)
         self.sizes = self.words.counts - 1
 
-    def values(self, first: int, count: int) -> list[list[bytes]]:
-        """``count`` words of each line, from word ``first`` on; the keyword is word 0."""
+    def values(self, first: int, count: int) -> list[bytes]:
+        """``count`` words of each line, one line after the other, from word ``first`` on; the keyword is word 0."""
         texts = self.words.texts
-        return [texts[k : k + count] for k in (self.words.firsts + first).tolist()]
+        places = self.words.firsts[:, None] + np.arange(first, first + count)
+        return [texts[k] for k in places.reshape(-1).tolist()]
 
 
 def _bare(line: bytes) -> bytes:

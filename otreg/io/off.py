@@ -116,13 +116,14 @@ def _points_of(
     if not vertices:
         return np.zeros((0, 3)), {}
     numbers = [k + 1 for k, _ in vertices]
-    table = numbers_of([words[:need] for _, words in vertices], numbers, "a coordinate of a vertex")
+    table = numbers_of([word for _, words in vertices for word in words[:need]], numbers, "a coordinate of a vertex")
     data: dict[str, npt.NDArray[Any]] = {}
     if normals:
         data["normals"] = table[:, 3:].copy()
     width = min(len(words) for _, words in vertices)
     if colours and width in (need + 3, need + 4):
-        values = numbers_of([words[need:width] for _, words in vertices], numbers, "a colour of a vertex")
+        colour = [word for _, words in vertices for word in words[need:width]]
+        values = numbers_of(colour, numbers, "a colour of a vertex")
         data.update(
             {name: values[:, k].copy() for k, name in enumerate(("red", "green", "blue", "alpha")[: width - need])}
         )

@@ -193,7 +193,8 @@ def _read_text(data: bytes, header: PcdHeader) -> PcdNative:
     bad = next((i for i, w in enumerate(words) if len(w) != width), None)
     if bad is not None:
         raise FormatError(f"line {first + rows[bad]}: a point needs {width} values; found {len(words[bad])}")
-    table = numbers_of(words, (rows + first).tolist(), "a value") if words else np.zeros((0, width))
+    flat = [word for row in words for word in row]
+    table = numbers_of(flat, (rows + first).tolist(), "a value").reshape(-1, width)
     columns = {}
     place = 0
     for k, (dtype, count) in enumerate(zip(header.dtypes, header.counts, strict=True)):

@@ -132,7 +132,8 @@ def _points_of_text(text: TextLines, rows: npt.NDArray[np.int64]) -> npt.NDArray
     short = next((k for k, w in zip(rows.tolist(), words, strict=True) if len(w) != 3), None)
     if short is not None:
         raise FormatError(f"line {short + 1}: 'vertex' needs 3 numbers")
-    return numbers_of(words, (rows + 1).tolist(), "a coordinate") if words else np.zeros((0, 3))
+    flat = [word for row in words for word in row]
+    return numbers_of(flat, (rows + 1).tolist(), "a coordinate").reshape(-1, 3)
 
 
 def _soup(points: npt.NDArray[np.float64], native: StlNative) -> Shape:

@@ -71,7 +71,7 @@ def read_table(path: Path) -> Shape:
         columns: dict[str, npt.NDArray[Any]] = {_name(names, k): table[:, k].copy() for k in others}
     else:
         assert fields is not None
-        words = [[_point(row[k], decimal_comma) for k in axes] for row in fields]
+        words = [_point(row[k], decimal_comma) for row in fields for k in axes]
         points = numbers_of(words, [row + 1 for row in rows], "a coordinate")
         columns = {_name(names, k): _column([row[k] for row in fields], decimal_comma) for k in others}
     places = {_name(names, k): k for k in others}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,27 +48,30 @@ class TextLines:
         return b"\n".join(lines)
 
 
-def numbers_of(rows: list[list[bytes]], numbers: list[int], what: str) -> npt.NDArray[np.float64]:
-    """(m, k) numbers out of m rows of k words. Raises FormatError that names the line of the first bad word.
+def numbers_of(words: Sequence[bytes], numbers: Sequence[int], what: str) -> npt.NDArray[np.float64]:
+    """(m, k) numbers out of the words of m rows, one row after the other, k words each.
 
-    numbers: the line number of each row, counted from 1.
+    numbers: the line number of each row, counted from 1. Raises FormatError that names the line of the first bad word.
     """
-    if not rows:
+    if not numbers:
         return np.zeros((0, 0))
     try:
-        return np.array([float(word) for row in rows for word in row]).reshape(len(rows), -1)
+        return np.fromiter(map(float, words), np.float64, len(words)).reshape(len(numbers), -1)
     except ValueError:
-        row, word = next((i, word) for i, row in enumerate(rows) for word in row if not is_number(word))
-        shown = ascii(word[:40].decode("latin-1"))
-        raise FormatError(f"line {numbers[row]}: {what} must be a number; found {shown}") from None
+        place, word = next((i, word) for i, word in enumerate(words) if not is_number(word))
+        line, shown = numbers[place * len(numbers) // len(words)], ascii(word[:40].decode("latin-1"))
+        raise FormatError(f"line {line}: {what} must be a number; found {shown}") from None
 
 
 def _says(words: list[bytes], numbers: list[float]) -> bool:
     """Whether words are the texts of these numbers; some, as the normals of an STL file, were never read as numbers."""
     try:
-        return [float(word) for word in words] == numbers
+        for word, number in zip(words, numbers, strict=True):
+            if float(word) != number:
+                return False  # mostly at the first word already
     except ValueError:
         return False
+    return True
 
 
 def is_number(word: bytes | str) -> bool:

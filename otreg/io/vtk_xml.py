@@ -16,6 +16,8 @@ Array = npt.NDArray[Any]
 _KINDS = {"f": "Float", "i": "Int", "u": "UInt"}
 _BLOCK = 1 << 15  # bytes that are compressed together
 _LEVEL = 1  # the quickest: most digits of coordinates are noise, which no level shrinks
+# Nor are there repetitions to look for among floats: only some of their bytes are more frequent than others.
+_STRATEGIES = {"f": zlib.Z_RLE}
 
 
 def vtk_document(
@@ -47,13 +49,19 @@ def _array(name: str, values: Array, *, compressed: bool) -> Iterator[bytes]:
     yield f'<DataArray type="{kind}" Name={quoteattr(name)}{width} format="binary">'.encode()
     raw = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<")).tobytes()
     if compressed:
-        blocks = [zlib.compress(raw[k : k + _BLOCK], _LEVEL) for k in range(0, len(raw), _BLOCK)]
+        strategy = _STRATEGIES.get(values.dtype.kind, zlib.Z_DEFAULT_STRATEGY)
+        blocks = [_packed(raw[k : k + _BLOCK], strategy) for k in range(0, len(raw), _BLOCK)]
         # The last block has a size of its own, unless it is full.
         yield base64.b64encode(_sizes(len(blocks), _BLOCK, len(raw) % _BLOCK, *map(len, blocks)))
         yield base64.b64encode(b"".join(blocks))
     else:
         yield base64.b64encode(_sizes(len(raw)) + raw)
     yield b"</DataArray>\n"
+
+
+def _packed(block: bytes, strategy: int) -> bytes:
+    packer = zlib.compressobj(_LEVEL, strategy=strategy)
+    return packer.compress(block) + packer.flush()
 
 
 def _sizes(*numbers: int) -> bytes:

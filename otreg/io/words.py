@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Integers = npt.NDArray[np.int64]
 
-_BLANK = np.isin(np.arange(256), list(b" \t\n\r\x0b\x0c"))  # what separates words for bytes.split
+BLANK = np.isin(np.arange(256), list(b" \t\n\r\x0b\x0c"))  # what separates words for bytes.split
 _NEWLINE, _SLASH, _ZERO = b"\n/0"
 _DIGITS = 18  # all numbers of so many fit into 64 bits
 
@@ -26,7 +26,7 @@ class Words:
     def __init__(self, lines: Sequence[bytes]) -> None:
         self._text = b"\n".join([*lines, b""])
         self._bytes = np.frombuffer(self._text, dtype=np.uint8)
-        blank = _BLANK[self._bytes]
+        blank = BLANK[self._bytes]
         self._begins = np.flatnonzero(~blank & np.concatenate([[True], blank[:-1]]))
         ends = np.searchsorted(self._begins, np.flatnonzero(self._bytes == _NEWLINE))
         self.counts: Integers = np.diff(ends, prepend=0)
@@ -56,7 +56,7 @@ class Words:
         for k in range(_DIGITS + 1):
             byte = self._bytes[places[going_on] + k]  # there is one: a newline ends the text, and every number
             digit = byte.astype(np.int64) - _ZERO
-            ended = _BLANK[byte] | (byte == _SLASH)
+            ended = BLANK[byte] | (byte == _SLASH)
             if not (ended | ((digit >= 0) & (digit <= 9))).all() or (k == 0 and ended.any()):
                 return None
             going_on, digit = going_on[~ended], digit[~ended]

@@ -111,6 +111,19 @@ def test_a_backslash_continues_a_line_but_not_a_comment(tmp_path: Path) -> None:
     assert (tmp_path / "out.obj").read_bytes().endswith(b"f 1 2 \\\n3\n")
 
 
+def test_keywords_are_whole_words_behind_blanks_or_not(tmp_path: Path) -> None:
+    data = (
+        b"#one\nv 0 0 0\n\t v 1 0 0\nvt 5 5\n\nv\t0 1 0\n #two\nvp 9 9 9\nfo 1 2\n f 1 2 3\nl 1 2\nv\x0b0 0 1\nf 1 3 4"
+    )
+    shape = read_shape(save(tmp_path, data))
+    assert shape.points.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert [(block.kind, block.indices.tolist()) for block in shape.cells] == [
+        ("line", [[0, 1]]),
+        ("triangle", [[0, 1, 2], [0, 2, 3]]),
+    ]
+    assert shape.comments == ("one",)
+
+
 def test_map_coordinates_keep_a_millionth(tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(50, 3)) + np.array([5e5, 4e6, 100.0])
     write_shape(Shape(points), tmp_path / "out.obj")
