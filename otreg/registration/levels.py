@@ -116,11 +116,17 @@ class Level:
         self._fitted = self.points if springs is None else torch.cat([self.points, springs.points])
         self.row_weights = self.weights if springs is None else torch.cat([self.weights, springs.weights])
 
-    def evaluate(self, model: Model, warm_start: WarmStart | None) -> Evaluation:
-        """The loss of a model and the transport that says where each cell wants to go."""
+    def evaluate(self, model: Model, warm_start: WarmStart | Transport | None) -> Evaluation:
+        """The loss of a model and the transport that says where each cell wants to go.
+
+        warm_start: a transport of another level has its potentials carried over to this one's cells.
+        """
         with torch.no_grad():
             moved, landmarks = self._split(model(self._fitted))
-            transport = self._sinkhorn(self.measure(model, moved), self.target, warm_start=warm_start)
+            source = self.measure(model, moved)
+            if isinstance(warm_start, Transport):
+                warm_start = warm_start.warm_start_at(source, self.target.measure)
+            transport = self._sinkhorn(source, self.target, warm_start=warm_start)
             penalty = float(model.penalty()) * float((self.weights * transport.matched_mass).sum())
             pull = 0.0 if self._springs is None else float(self._springs.energy(landmarks))
             slack = self.blur**2 * max(transport.marginal_error, _TOLERANCE) ** 2
@@ -147,11 +153,6 @@ class Level:
             weights=torch.cat([weights, self._springs.weights]),
             mass=rows.mass,
         )
-
-    def warm_start(self, transport: Transport, model: Model) -> WarmStart:
-        """The potentials of the level before, carried over to this one's cells."""
-        with torch.no_grad():
-            return transport.warm_start_at(self.measure(model, model(self.points)), self.target.measure)
 
     def differentiable_loss(self, model: Model, solver: WarmSolver) -> torch.Tensor:
         """Divergence plus penalty plus pull as a scalar that torch optimisers can differentiate through the model."""
@@ -186,7 +187,11 @@ class WarmSolver:
 
 
 def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bool = False) -> Measure:
-    """Cells of the points where the model puts them: centroids, masses and features, before the model moves them."""
+    """Cells of the points where the model puts them: centroids, masses and features, before the model moves them.
+
+    turning: whether the features are normals. Near points turn nearly alike, so it hardly matters for the cells how
+    they do: here they all turn as in the middle of the shape, which undoes whatever pose the source is in.
+    """
     if measure.dimension > 3:
         return measure
     moved, features = measure.points, measure.features
@@ -194,7 +199,7 @@ def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bo
         with torch.no_grad():
             moved = model(measure.points)
         if features is not None:
-            features = moved_features(features, model, measure.points, turning=turning)
+            features = moved_features(features, model, measure.points.mean(0, keepdim=True), turning=turning)
     # A source much smaller than the target must not end in one cell: its size is what the first level has to find.
     extent = float((moved.max(0).values - moved.min(0).values).norm())
     if extent > 0:

@@ -239,9 +239,7 @@ class _Run:
             reach = max(reach, _REACH_OVER_BLUR * blur)
         level = self._level(model, blur, reach)
         # Potentials do not carry over to where features begin to count.
-        carried = None
-        if previous is not None and previous.featured == level.featured:
-            carried = level.warm_start(previous.transport, model)
+        carried = previous.transport if previous is not None and previous.featured == level.featured else None
         state = level.evaluate(model, carried)
         if first and reach is not None and self._apart(level, state):
             level = self._level(model, blur, None)

@@ -16,7 +16,8 @@ from otreg.models import Model
 def moved_features(features: torch.Tensor, model: Model, points: torch.Tensor, *, turning: bool) -> torch.Tensor:
     """(n, k) features of points (n, d) where the model puts them, differentiable in the model's tensors.
 
-    turning: they are normals times a length, k = d; else they stay as they are.
+    turning: they are normals times a length, k = d; else they stay as they are. A single point, (1, d): all of them
+    turn as they would there.
     """
     return turned(features, model.jacobian(points)) if turning else features
 

@@ -135,6 +135,23 @@ def test_the_gradient_of_the_loss_is_that_of_turning_normals():
         assert float(theta.grad[k]) == pytest.approx((up - down) / (2 * step), rel=0.02, abs=1e-5)
 
 
+def test_the_cells_of_a_shape_do_not_depend_on_the_pose_that_it_comes_in():
+    source, target, _ = sheets(shift=0.05, n=8000)
+    goal = TargetLevel(target, blur=0.05, reach=0.3, reduction="auto")
+    turn = torch.from_numpy(rotation(115.0, 3))
+    elsewhere = Measure(source.points @ turn.T, source.weights, source.features @ turn.T)
+    still = start_model("rigid", source.points, source.weights)
+    back = still.fit(elsewhere.points, source.points, source.weights)
+    cells = []
+    for measure, model in ((source, still), (elsewhere, back)):
+        level = Level(measure, goal, model, turning=True)
+        cells.append(level.measure(model, model(level.points)))
+    one, other = cells
+    assert len(one) == len(other) < len(source)
+    assert (one.points - other.points).abs().max() < 1e-9
+    assert (one.features - other.features).abs().max() < 1e-9
+
+
 def test_a_border_that_only_labels_show_is_moved():
     # A bar whose left part ends in the middle, and the same bar with a longer left part.
     rng = np.random.default_rng(0)
