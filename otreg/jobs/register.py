@@ -188,7 +188,7 @@ def register_files(
             "write": finished - registered,
             "total": finished - started,
         },
-        "versions": versions(),
+        "versions": transform.provenance["versions"],
         "platform": machine(),
     }
     if "report" in files:

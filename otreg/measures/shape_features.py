@@ -142,9 +142,11 @@ def _turned_edges(triangles: npt.NDArray[np.int64], n: int) -> int:
 
 def _closed(triangles: npt.NDArray[np.int64], n: int) -> bool:
     """Whether every edge lies between two faces."""
-    edges = np.sort(_edges(triangles), axis=1)
-    _, uses = np.unique(edges[:, 0] * n + edges[:, 1], return_counts=True)
-    return bool((uses == 2).all())
+    one, other = _edges(triangles).T
+    edges = np.sort(np.minimum(one, other) * n + np.maximum(one, other))
+    # Each of them twice, and no more: equal ones in pairs, which differ from the next pair.
+    even = len(edges) % 2 == 0
+    return even and bool((edges[::2] == edges[1::2]).all() and (edges[1:-1:2] < edges[2::2]).all())
 
 
 def _edges(triangles: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from otreg.models.point_map import PointMap
 from otreg.quality.pieces import Pieces
+from otreg.shapes import Points
 
 Floats = npt.NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -34,25 +35,25 @@ class Folding:
     faces: int
 
 
-def folding_of(point_map: PointMap, source: Pieces, *, most: int) -> Folding:
+def folding_of(point_map: PointMap, source: Pieces, *, moved: Points, most: int) -> Folding:
     """The folding of the map at the corners and at the centres of the pieces of the source.
 
-    most: evaluate at so many of each at most, evenly chosen. A face counts as flipped when its moved corners turn the
-    other way round than the map's own derivative at its centre turns them, or when the map folds there.
+    moved: (n, d), where the map sends the source's points; most: evaluate at so many of each at most, evenly chosen.
+    A face counts as flipped when its moved corners turn the other way round than the map's own derivative at its centre
+    turns them, or when the map folds there.
     """
     at_corners = determinants(point_map, thinned(source.points, most))
     if source.corners.shape[1] < 3:
         return Folding(float(at_corners.min()), float(at_corners.max()), len(at_corners), None, 0)
-    corners = source.points[thinned(source.corners, most)]  # (m, 3, d)
+    faces = thinned(source.corners, most)
+    corners = source.points[faces]  # (m, 3, d)
     jacobian = point_map.jacobian(corners.mean(axis=1))
     inside = np.linalg.det(jacobian)
     every = np.concatenate([at_corners, inside])
     # A map that mirrors everything, as a reflection between left and right does, folds nothing.
     side = 1.0 if np.median(every) >= 0 else -1.0
-    m, k, d = corners.shape
-    moved = point_map(corners.reshape(-1, d)).reshape(m, k, d)
-    flipped = side * _agreement(corners, moved, jacobian, inside) < 0
-    return Folding(float(every.min()), float(every.max()), len(every), int(flipped.sum()), m)
+    flipped = side * _agreement(corners, moved[faces], jacobian, inside) < 0
+    return Folding(float(every.min()), float(every.max()), len(every), int(flipped.sum()), len(faces))
 
 
 def determinants(point_map: PointMap, points: Floats) -> Floats:

@@ -96,6 +96,6 @@ def quality_of(
     return Quality(
         distances=surface_distances(moved_pieces, pieces_of(target), samples=samples),
         overlap_mass=None if overlap_mass is None or not math.isfinite(overlap_mass) else overlap_mass,
-        folding=folding_of(point_map, pieces_of(source), most=samples),
+        folding=folding_of(point_map, pieces_of(source), moved=moved.points, most=samples),
         diagonal=float(np.linalg.norm(high - low)),
     )
