@@ -32,6 +32,8 @@ MIN_STIFFNESS = 1e-6
 # Feature values held at once in a fit: 8 M entries are 64 MB. The cells of a level should be one block, whose values
 # are then there for the next fit: surfaces have some 10,000, and splines 300 features.
 FIT_ENTRIES = 2**23
+# Strips of columns in which the lower triangle of a normal matrix is computed: five eighths of the whole product.
+_STRIPS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,14 +137,17 @@ class BendingModel(Model, ABC):
         # together with whitened kernels the normal matrix is as well conditioned as the ridge allows.
         whitener, r = moments.whitener(), self.basis.rank
         size = r + 1 + whitener.shape[1]
+        width = -(-size // _STRIPS)
         normal, right = points.new_zeros(size, size), points.new_zeros(size, self.dimension)
         for rows in self._fit_blocks(len(points)):
             root = moments.weights[rows, None].sqrt()
             linear = (points[rows] - moments.mean_x) @ whitener
             block = torch.cat([self.basis.features(points[rows]), torch.ones_like(root), linear], 1).mul_(root)
-            normal.addmm_(block.T, block)
+            for first in range(0, size, width):
+                strip = slice(first, first + width)
+                normal[first:, strip].addmm_(block[:, first:].T, block[:, strip])
             right.addmm_(block.T, residual[rows] * root)
-        normal.diagonal()[:r] += ridge
+        normal.diagonal()[:r] += ridge  # its lower triangle is all that Cholesky reads
         solution = torch.cholesky_solve(right, torch.linalg.cholesky(normal))
         return solution[:r], torch.cat([solution[r : r + 1], whitener @ solution[r + 1 :]])
 

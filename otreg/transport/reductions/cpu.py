@@ -42,7 +42,11 @@ _LITTLE = 0.1
 def _threads_for(pairs: int) -> Iterator[None]:
     """Few threads for few pairs of blocks: on a busy machine a barrier costs more than a small softmin."""
     limit = numba.get_num_threads()
-    numba.set_num_threads(max(1, min(limit, pairs // _PAIRS_PER_THREAD)))
+    wanted = max(1, min(limit, pairs // _PAIRS_PER_THREAD))
+    if wanted == limit:
+        yield
+        return
+    numba.set_num_threads(wanted)
     try:
         yield
     finally:
