@@ -20,7 +20,7 @@ from otreg import Shape, read_shape
 from otreg.shapes import CellBlock
 from peers.baselines import known_of
 from peers.cortex import cortical_pairs
-from peers.large import refined, sampled
+from peers.large import beginning, refined, sampled
 
 Array = npt.NDArray[np.float64]
 
@@ -104,7 +104,7 @@ def cases(data: Path, *, poses: int, least: int = 0, most: int | None = None) ->
 def more_pairs(data: Path) -> Iterator[Case]:
     """Those that pairs.json does not list: cortical surfaces, and large ones."""
     faces = [read_shape(data / f"nonrigid/ict_facekit/FaceXModel/{name}.obj") for name in LARGE_FACES]
-    bent = [*cortical_pairs(), ("ict_refined", *map(refined, faces))]
+    bent = [*cortical_pairs(), ("ict_refined", *(refined(beginning(face)) for face in faces))]
     for name, source, target in bent:
         known = known_of(source.points, target.points)
         yield Case(name, "nonrigid", AS_GIVEN, source, target, target.points, None, known)
