@@ -35,14 +35,14 @@ class TextLines:
         """
         lines = list(self.lines)
         k = values.shape[1]
-        numbers = values.tolist()
+        numbers = values.reshape(-1).tolist()
         texts = [t.encode("ascii") for t in as_text(values.reshape(-1))]
-        for i, row in enumerate(rows.tolist()):
+        for start, row in zip(range(0, len(numbers), k), rows.tolist(), strict=True):
             line = lines[row]
             words = line.split(None, first + k)
-            if _says(words[first : first + k], numbers[i]):
+            if _says(words[first : first + k], numbers[start : start + k]):
                 continue
-            words[first : first + k] = texts[i * k : (i + 1) * k]
+            words[first : first + k] = texts[start : start + k]
             end = b"\r" if line.endswith(b"\r") and len(words) == first + k else b""
             lines[row] = b" ".join(words) + end
         return b"\n".join(lines)
