@@ -18,9 +18,6 @@ def main() -> None:
     """Runs the command of ``sys.argv`` and ends the process with its code."""
     gc.set_threshold(OBJECTS)
     from otreg_cli.main import main as run_command
-    from otreg_cli.spared_torch import spare_torch
-
-    spare_torch()
 
     try:
         run_command()
