@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pydantic_core import to_json
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,6 +41,8 @@ def as_text(values: npt.NDArray[Any]) -> list[str]:
     numbers = values.tolist()
     if values.dtype != np.float64 or not numbers:
         return list(map(repr, numbers))
+    from pydantic_core import to_json  # who only reads a file, as the child of otreg.io.guarded, does without it
+
     # The writer of JSON finds the same digits sooner. It differs from repr in exponents, and in NaN and infinities.
     texts = to_json(numbers)[1:-1].decode("ascii").split(",")
     size = np.abs(values)
