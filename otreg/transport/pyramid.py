@@ -229,7 +229,7 @@ class _FeatureCubes:
         starts = kernels.cells_of_codes(keys[order], 0)
         count = len(starts) - 1
         if count > most:
-            return None, larger and replace(larger, bins=bins)
+            return None, None if larger is None else replace(larger, bins=bins)
         points, weights = kernels.gather(finer.points.numpy(), finer.weights.numpy(), order)
         centroids, masses, joined = kernels.merge_cells(points, weights, starts)
         # Cells of other features lie all over the shape: along no curve do they come in compact blocks.
