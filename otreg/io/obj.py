@@ -133,14 +133,19 @@ def _bare(line: bytes) -> bytes:
 
 
 def _logical_lines(data: bytes) -> TextLines:
-    """The lines of the file; a line that a backslash continues is one line with a newline inside."""
+    """The lines of the file; a line that a backslash continues is one line with a newline inside.
+
+    Those of vertices and normals become one without, since their words are written anew.
+    """
     text = TextLines.of(data.removeprefix(b"\xef\xbb\xbf"))
     if b"\\\n" not in data and b"\\\r\n" not in data:
         return text
     lines: list[bytes] = []
     continued = False
     for line in text.lines:
-        if continued:
+        if continued and lines[-1].rstrip(b"\\\r").split(None, 1)[:1] in ([b"v"], [b"vn"]):
+            lines[-1] = lines[-1].rstrip(b"\r")[:-1] + b" " + line
+        elif continued:
             lines[-1] += b"\n" + line
         else:
             lines.append(line)

@@ -111,6 +111,19 @@ def test_a_backslash_continues_a_line_but_not_a_comment(tmp_path: Path) -> None:
     assert (tmp_path / "out.obj").read_bytes().endswith(b"f 1 2 \\\n3\n")
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_a_vertex_over_several_lines_is_moved_whole(tmp_path: Path, end: bytes) -> None:
+    data = end.join(
+        [b"v 0 0 \\", b"0 0.5 # weight", b"v\\", b"1 \\", b"0 0", b"vp 1 \\", b"2", b"v 0 1 0", b"f 1 2 3", b""]
+    )
+    shape = read_shape(save(tmp_path, data))
+    assert shape.points.tolist() == [[0, 0, 0], [1, 0, 0], [0, 1, 0]]
+    write_shape(shape.with_points(shape.points + 2), tmp_path / "out.obj")
+    moved = (tmp_path / "out.obj").read_bytes()
+    assert read_shape(tmp_path / "out.obj").points.tolist() == [[2, 2, 2], [3, 2, 2], [2, 3, 2]]
+    assert b"v 2.0 2.0 2.0 0.5 # weight" in moved and end.join([b"vp 1 \\", b"2"]) in moved
+
+
 def test_keywords_are_whole_words_behind_blanks_or_not(tmp_path: Path) -> None:
     data = (
         b"#one\nv 0 0 0\n\t v 1 0 0\nvt 5 5\n\nv\t0 1 0\n #two\nvp 9 9 9\nfo 1 2\n f 1 2 3\nl 1 2\nv\x0b0 0 1\nf 1 3 4"
