@@ -151,7 +151,7 @@ def softmin(run: Run, name: str, points: int, blur: float, moments: int, sparse:
     source, target = measures(run, points)
     reduction = select_reduction(name, source)
     pyramids = [reduction.pyramid(m, 0.7 * blur) for m in (source, target)]
-    x, y = (p.levels[p.level(0.7 * blur) if sparse else 0] for p in pyramids)
+    x, y = (p[p.level(0.7 * blur) if sparse else 0] for p in pyramids)
     at = Temperature(2, blur**2, 1.0, 1.0, 10.0 if sparse else 1e9)
     everything = Temperature(2, blur**2, 1.0, 1.0, 1e9)
     f, g = (Potential(torch.zeros_like(c.weights), c.points) for c in (x, y))

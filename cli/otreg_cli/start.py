@@ -11,7 +11,7 @@ end_at_once_from_now_on()
 
 # New objects before Python looks for garbage among them. Imports make very many that stay, and with its own bound of
 # 700 Python would go through them hundreds of times. Arrays do not wait for this: they go when they are last used.
-OBJECTS = 100_000
+OBJECTS = 1_000_000
 
 
 def main() -> None:

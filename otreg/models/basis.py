@@ -33,6 +33,8 @@ class KernelBasis:
 
     def __call__(self, points: Tensor, coefficients: Tensor) -> Tensor:
         """(n, d): sum_k w_k K(x, c_k) for coefficients w (k, d), differentiable in both."""
+        if _vanishes(coefficients):
+            return torch.zeros_like(points)
         last = self._last_features
         if last is not None and not torch.is_grad_enabled() and torch.equal(last[0], points):
             values, vectors = self._spectrum
@@ -41,6 +43,8 @@ class KernelBasis:
 
     def jacobian(self, points: Tensor, coefficients: Tensor) -> Tensor:
         """(n, d, d) derivatives of ``__call__`` by the points."""
+        if _vanishes(coefficients):
+            return points.new_zeros(*points.shape, points.shape[1])
         return kernel_sum_jacobian(points - self._centre, self._centred, coefficients, self.kernel)
 
     @property
@@ -95,6 +99,11 @@ class KernelBasis:
         kept = values > SPECTRUM * values[-1:]
         values, vectors = values[kept], vectors[:, kept]
         return values, vectors if allowed is None else allowed @ vectors
+
+
+def _vanishes(coefficients: Tensor) -> bool:
+    """Whether there is no bend yet, and no derivative asked for that would start one. A GPU is not waited for."""
+    return coefficients.device.type == "cpu" and not torch.is_grad_enabled() and not bool(coefficients.any())
 
 
 def _annihilators(points: Tensor) -> Tensor:

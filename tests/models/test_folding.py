@@ -50,3 +50,24 @@ def test_linear_models_change_no_volume_beside_their_own():
 
 def test_a_flat_affine_part_has_no_volume_to_compare_with():
     assert volume_changes(pushed(0.1, matrix=np.diag([1.0, 1.0, 0.0])), grid(3, 3)).isnan().all()
+
+
+def test_the_answer_that_a_spline_keeps_is_that_of_its_own_points():
+    spline, points = pushed(0.1), grid()
+    first = volume_changes(spline, points)
+    assert volume_changes(spline, points.clone()) is first
+    other = volume_changes(spline, points + 0.05)
+    assert (other - first).abs().max() > 0.1
+    assert torch.equal(volume_changes(spline, points), first)
+    assert torch.equal(volume_changes(spline, points[:5]), first[:5])
+    assert not torch.equal(volume_changes(spline.with_stiffness(1.0), points + 0.01), first)
+
+
+def test_a_spline_without_bend_is_its_affine_part_and_can_still_learn_to_bend():
+    spline, points = pushed(0.0, matrix=np.diag([2.0, 1.0, 1.0])), grid()
+    with torch.no_grad():
+        assert torch.equal(spline(points), spline.affine(points))
+        assert torch.equal(spline.jacobian(points), spline.affine.matrix.expand(len(points), 3, 3))
+    theta = spline.parameters.clone().requires_grad_()
+    spline.with_parameters(theta)(points).square().sum().backward()
+    assert theta.grad[spline.affine.parameter_count :].abs().max() > 0
