@@ -9,8 +9,9 @@ translated measure has the same cells.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import Protocol, final
+from typing import Self, final
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 # A level of cells is worth its name when it has at most this share of the points below it.
 _WORTHWHILE = 0.7
 # Below the finest cells two more bits order the points inside a cell, which keeps blocks of raw points compact.
-_EXTRA_BITS = 2
+EXTRA_BITS = 2
 # The coarsest level is about one block.
 _SMALLEST_LEVEL = 64
 
@@ -52,17 +53,39 @@ class Cloud:
         return len(self.points)
 
 
-class Grid(Protocol):
-    """Cells into which the coarsest level so far can be merged, and the way to larger ones."""
+@dataclass(frozen=True)
+class Grid(ABC):
+    """Cells into which the coarsest level so far can be merged, and the way to larger ones.
+
+    unit: edge of the cubes that codes of points tell apart; the cells are 2^shift times as large, the largest 2^last.
+    """
+
+    unit: float
+    shift: int
+    last: int
 
     @property
     def edge(self) -> float:
         """Of these cells."""
-        ...
+        return self.unit * 2**self.shift
 
+    @property
+    def larger(self) -> Self | None:
+        """The same with cells of twice the edge; None where these are the largest."""
+        return None if self.shift == self.last else replace(self, shift=self.shift + 1)
+
+    @staticmethod
+    def worthwhile(count: int, finer: Cloud) -> bool:
+        """Whether so many cells are few enough to be a level above that one."""
+        return count <= _WORTHWHILE * len(finer)
+
+    def above(self, level: Cloud) -> Self | None:
+        """The grid to try after a level of these cells; None where that is the last one."""
+        return None if len(level) <= _SMALLEST_LEVEL else self.larger
+
+    @abstractmethod
     def merged(self, finer: Cloud) -> tuple[Cloud | None, Grid | None]:
         """The next level, None where the cells would merge next to nothing; the grid to try next, if any."""
-        ...
 
 
 @final
@@ -151,85 +174,68 @@ def build_pyramid(measure: Measure, finest_cell: float) -> Pyramid:
     low, high = kernels.bounding_box(points)
     span = float((high - low).max())
 
-    extra = _EXTRA_BITS
-    cells_across = max(span / finest_cell, 1.0)
-    bits = math.ceil(math.log2(cells_across + 1)) + extra
-    if bits > kernels.MAX_BITS:  # far clusters: the finest grid that a code can hold
-        bits = kernels.MAX_BITS
-    # finest_cell is extra bits above the finest grid, unless the grid had to be coarser than that
-    unit = max(finest_cell / 2**extra, span / (2**bits - 1) if span > 0 else 0.0)
+    unit, bits = unit_and_bits(span, finest_cell, most_bits=kernels.MAX_BITS)
     codes = kernels.hilbert_codes(points, low, unit, bits)
     if measure.features is None:
         order = _sorting(codes)
-        grid: Grid = _Cubes(codes[order], unit, extra, bits)
+        grid: Grid = _Cubes(unit, EXTRA_BITS, bits, codes[order])
     else:
         points = np.concatenate([points, measure.features.detach().double().cpu().numpy()], 1)
         order = _neighbours_together(points)
-        grid = _FeatureCubes(codes[order], None, unit, extra, bits)
+        grid = _FeatureCubes(unit, EXTRA_BITS, bits, codes[order])
     points, weights = kernels.gather(points, weights, order)
     return Pyramid(_cloud(points, weights, None, 0.0), torch.from_numpy(order), grid)
 
 
-@dataclass(frozen=True)
-class _Cubes:
-    """Cubes in space, by the Hilbert codes (n,) of the points of a level, which ascend.
+def unit_and_bits(span: float, finest_cell: float, *, most_bits: int) -> tuple[float, int]:
+    """Edge of the cubes that codes tell apart in a measure of that extent, and the bits of an axis that this takes.
 
-    unit: edge of the cubes that the codes tell apart; these are 2^shift times as large, the largest 2^last.
+    The finest cells are EXTRA_BITS above them, unless so many bits are more than a code can hold, as those of clusters
+    that lie far apart are: then the cubes are the finest that it can.
     """
+    bits = min(math.ceil(math.log2(max(span / finest_cell, 1.0) + 1)) + EXTRA_BITS, most_bits)
+    return max(finest_cell / 2**EXTRA_BITS, span / (2**bits - 1) if span > 0 else 0.0), bits
+
+
+@final
+@dataclass(frozen=True)
+class _Cubes(Grid):
+    """Cubes in space, by the Hilbert codes (n,) of the points of a level, which ascend."""
 
     codes: Integers
-    unit: float
-    shift: int
-    last: int
-
-    @property
-    def edge(self) -> float:
-        return self.unit * 2**self.shift
 
     def merged(self, finer: Cloud) -> tuple[Cloud | None, Grid | None]:
         starts = kernels.cells_of_codes(self.codes, 3 * self.shift)
-        larger = None if self.shift == self.last else replace(self, shift=self.shift + 1)
-        count = len(starts) - 1
-        if count > _WORTHWHILE * len(finer):
-            return None, larger
+        if not self.worthwhile(len(starts) - 1, finer):
+            return None, self.larger
         centroids, masses, parents = kernels.merge_cells(finer.points.numpy(), finer.weights.numpy(), starts)
         level = _cloud(centroids, masses, parents, self.edge)
-        if larger is None or count <= _SMALLEST_LEVEL:
-            return level, None
-        return level, replace(larger, codes=self.codes[starts[:-1]])
+        above = self.above(level)
+        return level, None if above is None else replace(above, codes=self.codes[starts[:-1]])
 
 
+@final
 @dataclass(frozen=True)
-class _FeatureCubes:
+class _FeatureCubes(Grid):
     """Cubes in the space of positions and features.
 
     codes: (n,) Hilbert codes of the positions of a level; bins: the finest cubes in feature space that its points lie
-    in, found when they are needed; unit, shift, last: as of :class:`_Cubes`.
+    in, found when they are needed.
     """
 
     codes: Integers
-    bins: Bins | None
-    unit: float
-    shift: int
-    last: int
-
-    @property
-    def edge(self) -> float:
-        return self.unit * 2**self.shift
+    bins: Bins | None = None
 
     def merged(self, finer: Cloud) -> tuple[Cloud | None, Grid | None]:
-        larger = None if self.shift == self.last else replace(self, shift=self.shift + 1)
         codes = self.codes >> 3 * self.shift
-        most = _WORTHWHILE * len(finer)
-        if len(kernels.cells_of_codes(np.sort(codes), 0)) - 1 > most:  # by their positions alone
-            return None, larger
-        bins = self.bins or Bins.of(finer.points[:, 3:].numpy(), self.unit * 2**_EXTRA_BITS)
-        keys = bins.joined(codes, halvings=self.shift - _EXTRA_BITS)
+        if not self.worthwhile(len(kernels.cells_of_codes(np.sort(codes), 0)) - 1, finer):  # by positions alone
+            return None, self.larger
+        bins = self.bins or Bins.of(finer.points[:, 3:].numpy(), self.unit * 2**EXTRA_BITS)
+        keys = bins.joined(codes, halvings=self.shift - EXTRA_BITS)
         order = _sorting(keys)
         starts = kernels.cells_of_codes(keys[order], 0)
-        count = len(starts) - 1
-        if count > most:
-            return None, None if larger is None else replace(larger, bins=bins)
+        if not self.worthwhile(len(starts) - 1, finer):
+            return None, replace(self, bins=bins).larger
         points, weights = kernels.gather(finer.points.numpy(), finer.weights.numpy(), order)
         centroids, masses, joined = kernels.merge_cells(points, weights, starts)
         # Cells of other features lie all over the shape: along no curve do they come in compact blocks.
@@ -237,10 +243,9 @@ class _FeatureCubes:
         parents = np.empty_like(joined)
         parents[order] = np.argsort(near)[joined]
         level = _cloud(centroids[near], masses[near], parents, self.edge)
-        if larger is None or count <= _SMALLEST_LEVEL:
-            return level, None
+        above = self.above(level)
         first = order[starts[:-1]][near]
-        return level, replace(larger, codes=self.codes[first], bins=bins.take(first))
+        return level, None if above is None else replace(above, codes=self.codes[first], bins=bins.take(first))
 
 
 def _cloud(points: Floats, weights: Floats, parents: Integers | None, cell: float) -> Cloud:

@@ -7,21 +7,15 @@ the order of their cells, so that sums over cells come out the same on every run
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 
 from otreg.measures import Measure
-from otreg.transport.pyramid import Cloud, Grid, Pyramid, single_level
+from otreg.transport.pyramid import EXTRA_BITS, Cloud, Grid, Pyramid, single_level, unit_and_bits
 from otreg.transport.sums import sums_by_cell
 
-# The rules of the compiled pyramid, with its numbers (a test compares the levels): a level has at most this share of
-# the points below it, two more bits order the points inside the finest cells, and the coarsest level is about one
-# block.
-_WORTHWHILE = 0.7
-_EXTRA_BITS = 2
-_SMALLEST_LEVEL = 64
 # Bits of an axis, and of a code, which must not reach the sign.
 _AXIS_BITS = 20
 _CODE_BITS = 62
@@ -44,44 +38,33 @@ def build_pyramid_on_device(measure: Measure, finest_cell: float) -> Pyramid:
     low = points.amin(0)
     span = float((points.amax(0) - low).max())
 
-    cells_across = max(span / finest_cell, 1.0)
-    bits = min(math.ceil(math.log2(cells_across + 1)) + _EXTRA_BITS, most_bits)
-    unit = max(finest_cell / 2**_EXTRA_BITS, span / (2**bits - 1) if span > 0 else 0.0)
+    unit, bits = unit_and_bits(span, finest_cell, most_bits=most_bits)
     cells = ((points - low) / unit).clamp(0, 2**bits - 1).long()
     codes, order = torch.sort(hilbert_codes(cells, bits), stable=True)
 
-    grid = _Cubes(codes, d, unit, _EXTRA_BITS, bits)
+    grid = _Cubes(unit, EXTRA_BITS, bits, codes, d)
     return Pyramid(Cloud(points[order], weights[order], 0.0, None), order, grid)
 
 
+@final
 @dataclass(frozen=True)
-class _Cubes:
-    """Cubes in a space of ``dimension`` coordinates, by the Hilbert codes (n,) of the points of a level, which ascend.
-
-    unit: edge of the cubes that the codes tell apart; these are 2^shift times as large, the largest 2^last.
-    """
+class _Cubes(Grid):
+    """Cubes in a space of ``dimension`` coordinates, by the ascending Hilbert codes (n,) of the points of a level."""
 
     codes: torch.Tensor
     dimension: int
-    unit: float
-    shift: int
-    last: int
-
-    @property
-    def edge(self) -> float:
-        return self.unit * 2**self.shift
 
     def merged(self, finer: Cloud) -> tuple[Cloud | None, Grid | None]:
-        larger = None if self.shift == self.last else replace(self, shift=self.shift + 1)
         parents = _runs(self.codes >> (self.dimension * self.shift))
         count = int(parents[-1]) + 1
-        if count > _WORTHWHILE * len(finer):
-            return None, larger
+        if not self.worthwhile(count, finer):
+            return None, self.larger
         level = Cloud(*_merge(finer.points, finer.weights, parents, count), self.edge, parents)
-        if larger is None or count <= _SMALLEST_LEVEL:
+        above = self.above(level)
+        if above is None:
             return level, None
         first = torch.searchsorted(parents, torch.arange(count, device=parents.device))
-        return level, replace(larger, codes=self.codes[first])
+        return level, replace(above, codes=self.codes[first])
 
 
 def hilbert_codes(cells: torch.Tensor, bits: int) -> torch.Tensor:
