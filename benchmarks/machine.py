@@ -7,9 +7,6 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 
-# How idle OpenMP threads of every tool wait: soon asleep, as under the command otreg.
-WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "10000"}
-
 
 def describe_machine() -> dict[str, object]:
     """CPU model, usable cores, Python and package versions, commit."""

@@ -28,13 +28,14 @@ from typing import Any
 
 import numpy as np
 from children import next_answer
-from machine import WAITING, describe_machine
+from machine import describe_machine
 from peers.cases import AS_GIVEN, Case, cases
 from peers.scoring import score
 from peers.tools import TOOLS
 
 from otreg import Shape, write_shape
 from otreg.shapes import triangles_of
+from otreg_cli.main import WAITING
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

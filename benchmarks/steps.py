@@ -21,7 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from machine import WAITING, describe_machine
+from machine import describe_machine
+
+from otreg_cli.main import WAITING
 
 os.environ.update(WAITING)
 

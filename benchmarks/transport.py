@@ -29,9 +29,11 @@ from typing import Any
 
 import numpy as np
 from children import next_answer
-from machine import WAITING, describe_machine
+from machine import describe_machine
 from solvers.shapes import GEOMETRIES, missing
 from solvers.tools import TOOLS
+
+from otreg_cli.main import WAITING
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = Path(__file__).resolve().parent
