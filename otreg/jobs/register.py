@@ -283,11 +283,15 @@ def _fields(
     """
     scale = pair.frame.scale
     device = pair.source_measure.points.device
-    here = torch.as_tensor(pair.frame.to_frame(moved.points), device=device)
-    if features is not None:
-        before = torch.as_tensor(pair.frame.to_frame(pair.source.points), device=device)
-        features = moved_features(features, registration.model, before, turning=pair.turning)
-    last = registration.transport.at(here, features)
+    before = torch.as_tensor(pair.frame.to_frame(pair.source.points), device=device)
+    if torch.equal(before, pair.source_measure.points):
+        # Where the shape's own points are the measure, the transport has its map there already.
+        last = registration.transport.source_map
+    else:
+        here = torch.as_tensor(pair.frame.to_frame(moved.points), device=device)
+        if features is not None:
+            features = moved_features(features, registration.model, before, turning=pair.turning)
+        last = registration.transport.at(here, features)
     return {
         "brenier_displacement": _array(last.displacement) * scale,
         "registration_displacement": moved.points - pair.source.points,

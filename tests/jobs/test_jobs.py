@@ -9,10 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from otreg.config import DistanceConfig, Length, RegisterConfig, load_settings
+from otreg.config import DistanceConfig, Length, MapConfig, RegisterConfig, load_settings
 from otreg.errors import ArgumentError, FormatError, InputError, OutputFileError
 from otreg.io import read_shape, write_json, write_shape
-from otreg.jobs import Outputs, Reading, apply_transform, describe_file, distance_files, register_files
+from otreg.jobs import (
+    MapOutputs,
+    Outputs,
+    Reading,
+    apply_transform,
+    describe_file,
+    distance_files,
+    map_files,
+    register_files,
+)
 from otreg.jobs.pair import thread_limit
 from otreg.jobs.register import registration_settings
 from otreg.measures import Frame
@@ -56,6 +65,29 @@ def test_a_shift_is_undone_and_the_divergence_is_left_in_file_units(tmp_path):
     assert report.divergence.value < 1e-3
     after = distance_files(tmp_path / "c.ply", target, load_settings(DistanceConfig, {"blur": "8%"}))
     assert after.divergence.value == pytest.approx(report.divergence.value, abs=1e-4)
+
+
+@pytest.mark.parametrize("sampling", ["vertices", 4500])
+def test_fields_of_a_registration_are_the_map_from_the_moved_shape_to_the_target(tmp_path, sampling):
+    # Enough points that the transport works on cells; the target bulges, so that something is left to move.
+    source = cloud(tmp_path / "a.ply", n=6000)
+    points = read_shape(source).points
+    points[:, 2] += 0.1 * points[:, 0] ** 2
+    write_shape(Shape(points=points), tmp_path / "b.ply")
+    values = {"blur": "4%", "reach": "8%", "sampling": sampling}
+    files = register_files(
+        source, tmp_path / "b.ply", load_settings(RegisterConfig, values), Outputs(directory=tmp_path / "out")
+    ).files
+    settings = load_settings(MapConfig, values)
+    map_files(files["shape"], tmp_path / "b.ply", settings, MapOutputs(file=tmp_path / "map.npz"))
+    found, exact = read_shape(files["fields"]).point_data, np.load(tmp_path / "map.npz")
+    blur = settings.blur.in_frame(Frame.of(points).scale)
+    way, wanted = found["brenier_displacement"], exact["displacement"]
+    length = np.sqrt(np.square(wanted).sum(1).mean())
+    assert length > 0.1 * blur
+    assert np.sqrt(np.square(way - wanted).sum(1).mean()) < 0.01 * max(blur, length)
+    assert np.abs(found["matched_mass"] - exact["overlap"]).max() < 0.02
+    assert np.abs(found["potential"] - exact["potential"]).max() < 0.02 * np.ptp(exact["potential"])
 
 
 def test_records_are_json(tmp_path):
