@@ -183,7 +183,8 @@ def _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, found):
     buffer = np.empty((11, max(_MEMBERS, number)))
     score = np.empty(max(_MEMBERS, number))
     group_score = np.empty((number, 2))  # the bound over eps, of a pair and of the group's whole mass
-    _largest_exponents(rows[i], groups, 0, number, p, buffer, score)
+    # Not a bare zero: for a constant numba would compile the bounds once more.
+    _largest_exponents(rows[i], groups, np.int64(0), number, p, buffer, score)
     for group in range(number):
         group_score[group, 0] = score[group] / eps
         group_score[group, 1] = score[group] / eps + groups[3 * d + 3, group]
@@ -241,6 +242,18 @@ def _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, found):
 
 
 @njit(parallel=True, error_model="numpy", cache=True)
+def _walk_rows(numbers, rows, row_slices, groups, slices, eps, threshold, p, starts, found, counts, dropped):
+    """Walks the row blocks of these numbers; block i may write into ``found`` from starts[i] to starts[i + 1].
+
+    One loop that calls :func:`_walk_row` once: for each parallel loop numba compiles all that it calls three times, and
+    for loops over ranges once more, since their indices have another type.
+    """
+    for k in prange(numbers.shape[0]):
+        i = numbers[k]
+        room = found[starts[i] : starts[i + 1]]
+        counts[i], dropped[i] = _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, room)
+
+
 def find_active_slices(rows, row_slices, groups, slices, eps, threshold, p):
     """Slices of columns that may hold plan entries above the threshold, for every block of rows.
 
@@ -250,21 +263,20 @@ def find_active_slices(rows, row_slices, groups, slices, eps, threshold, p):
     exp(threshold). Returns starts (r + 1,), the active slices (nnz,), and per row block a bound on the sum of the
     entries that were dropped. A row block without active slices gets the most likely one.
     """
-    r = rows.shape[0]
-    counts = np.zeros(r + 1, dtype=np.int64)
-    dropped = np.zeros(r)
-    first_found = np.empty((r, min(_REMEMBERED, slices.shape[1])), dtype=np.int32)
-    for i in prange(r):
-        counts[i + 1], dropped[i] = _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, first_found[i])
-    starts = np.cumsum(counts)
-    active = np.empty(starts[r], dtype=np.int32)
-    for i in prange(r):
-        n = counts[i + 1]
-        if n <= first_found.shape[1]:
-            active[starts[i] : starts[i + 1]] = first_found[i, :n]
-        else:
-            found = active[starts[i] : starts[i + 1]]
-            _walk_row(i, rows, row_slices, groups, slices, eps, threshold, p, found)
+    r = len(rows)
+    room = min(_REMEMBERED, slices.shape[1])
+    counts, dropped = np.empty(r, dtype=np.int64), np.empty(r)
+    found = np.empty((r, room), dtype=np.int32)
+    search = (rows, row_slices, groups, slices, eps, threshold, p)
+    _walk_rows(np.arange(r), *search, room * np.arange(r + 1), found.reshape(-1), counts, dropped)
+    starts = np.concatenate((np.zeros(1, dtype=np.int64), np.cumsum(counts)))
+    fits = counts <= room
+    longest = min(room, counts.max())
+    active = found[:, :longest][np.arange(longest) < np.where(fits, counts, 0)[:, None]]
+    if not fits.all():
+        remembered, active = active, np.empty(starts[r], dtype=np.int32)
+        active[np.repeat(fits, counts)] = remembered
+        _walk_rows(np.flatnonzero(~fits), *search, starts, active, counts, dropped)
     return starts, active, dropped
 
 
