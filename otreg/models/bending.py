@@ -23,7 +23,7 @@ from otreg.models.base import Model, as_points
 from otreg.models.basis import KernelBasis
 from otreg.models.farthest import farthest_points
 from otreg.models.fields import read_positive, read_rows, require
-from otreg.models.kernel import Kernel
+from otreg.models.kernel import BLOCK_ENTRIES, Kernel
 from otreg.models.linear import Moments
 
 DEFAULT_STIFFNESS = 0.0075
@@ -140,13 +140,17 @@ class BendingModel(Model, ABC):
         width = -(-size // _STRIPS)
         normal, right = points.new_zeros(size, size), points.new_zeros(size, self.dimension)
         for rows in self._fit_blocks(len(points)):
-            root = moments.weights[rows, None].sqrt()
             linear = (points[rows] - moments.mean_x) @ whitener
-            block = torch.cat([self.basis.features(points[rows]), torch.ones_like(root), linear], 1).mul_(root)
-            for first in range(0, size, width):
-                strip = slice(first, first + width)
-                normal[first:, strip].addmm_(block[:, first:].T, block[:, strip])
-            right.addmm_(block.T, residual[rows] * root)
+            columns = self.basis.features(points[rows]), linear, residual[rows], moments.weights[rows]
+            # Weighted in pieces that stay in the cache until their products are done.
+            piece = max(1, BLOCK_ENTRIES[points.device.type] // size)
+            for values, linear, wanted, weights in zip(*(c.split(piece) for c in columns), strict=True):
+                root = weights[:, None].sqrt()
+                block = torch.cat([values, torch.ones_like(root), linear], 1).mul_(root)
+                for first in range(0, size, width):
+                    strip = slice(first, first + width)
+                    normal[first:, strip].addmm_(block[:, first:].T, block[:, strip])
+                right.addmm_(block.T, wanted * root)
         normal.diagonal()[:r] += ridge  # its lower triangle is all that Cholesky reads
         solution = torch.cholesky_solve(right, torch.linalg.cholesky(normal))
         return solution[:r], torch.cat([solution[r : r + 1], whitener @ solution[r + 1 :]])
