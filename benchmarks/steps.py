@@ -34,6 +34,7 @@ from solvers.shapes import closed_surfaces
 from otreg import Measure, Sinkhorn, Transport
 from otreg.models import start_model
 from otreg.models.linear import LinearModel
+from otreg.registration.cells import Cells
 from otreg.registration.levels import Level, TargetLevel
 
 HERE = Path(__file__).resolve().parent
@@ -76,11 +77,12 @@ def level_steps(source: Measure, target: Measure, blur: float, reach: float | No
     assert isinstance(model, LinearModel)
 
     def from_nothing(model: LinearModel) -> Transport:
-        prepared = TargetLevel(target, blur=blur, reach=reach, reduction="auto")
-        return Level(source, prepared, model).evaluate(model, None).transport
+        prepared = TargetLevel(Cells(target, blur=blur), blur=blur, reach=reach, reduction="auto")
+        return Level(Cells(source, blur=blur), prepared, model).evaluate(model, None).transport
 
     from_nothing(model)  # compiles
-    level = Level(source, TargetLevel(target, blur=blur, reach=reach, reduction="auto"), model)
+    prepared = TargetLevel(Cells(target, blur=blur), blur=blur, reach=reach, reduction="auto")
+    level = Level(Cells(source, blur=blur), prepared, model)
     state = level.evaluate(model, None)
     timings = []
     for _ in range(STEPS):

@@ -1,36 +1,25 @@
 """The registration problem at one blur: coarse measures, and the loss of a model on them.
 
-A blur sees nothing finer than itself, so the moved source is quantised to cells of 1.2 blur, and each cell is moved by
-the model through the centroid of its points *before* they moved: the model is always fitted in source coordinates.
+A blur sees nothing finer than itself, so both measures are quantised to cells of its size, and each cell of the source
+is moved by the model through the centroid of its points *before* they moved: the model is always fitted in source
+coordinates.
 Landmarks are further rows of that fit, and a further term of the loss.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from otreg.losses import divergence
 from otreg.measures import Measure
 from otreg.models import Model
+from otreg.registration.cells import Cells
 from otreg.registration.landmarks import Springs
 from otreg.registration.turning import moved_features
-from otreg.transport import PreparedMeasure, Sinkhorn, Transport, WarmStart, devices
-from otreg.transport.pyramid import build_pyramid
-from otreg.transport.pyramid_torch import build_pyramid_on_device
+from otreg.transport import PreparedMeasure, Sinkhorn, Transport, WarmStart
 
-# Cell over blur. From 0.6 to 1.2 the errors on real pairs differ by 2 %; 1.2 keeps the clouds small.
-_CELL = 1.2
-# A model with hundreds of parameters must see as many points as that, however large the blur: fewer cells than this are
-# refined, up to three times.
-_LEAST_CELLS = 1000
-_REFINEMENTS = 3
-# Cells are so many times larger in the features than in space: they need to tell the sides of a sheet apart, which lie
-# seven blurs apart by default, but not every change of a normal.
-_FEATURE_CELL = 4.0
-# Largest cell over the diagonal of what is quantised.
-_LARGEST_SHARE = 0.2
 # The engine must not merge the cells once more: it looks for finer ones and finds none worth having.
 _NO_MERGING = 0.05
 # Marginal error at which a transport is good enough to step along.
@@ -80,12 +69,16 @@ class Rows:
 class TargetLevel:
     """The target at one blur and reach: cells, pyramid and self potentials, the same for every stage."""
 
-    def __init__(self, target: Measure, *, blur: float, reach: float | None, reduction: str) -> None:
+    def __init__(
+        self, target: Cells, *, blur: float, reach: float | None, reduction: str, density: float = 1.0
+    ) -> None:
+        """density: the target's mass is divided by it."""
         self.blur, self.reach = blur, reach
         self.sinkhorn = Sinkhorn(
             blur=blur, reach=reach, reduction=reduction, tolerance=_TOLERANCE, max_iterations=_SWEEPS, cell=_NO_MERGING
         )
-        self.prepared = self.sinkhorn.prepare(_quantise(target, None, _CELL * blur))
+        cells = target.at(blur)
+        self.prepared = self.sinkhorn.prepare(replace(cells, weights=cells.weights / density))
 
 
 class Level:
@@ -93,7 +86,7 @@ class Level:
 
     def __init__(
         self,
-        source: Measure,
+        source: Cells,
         target: TargetLevel,
         model: Model,
         *,
@@ -106,9 +99,9 @@ class Level:
         points of the shapes: what is finer is due to the sampling."""
         self.blur, self.reach = target.blur, target.reach
         self.target, self._sinkhorn = target.prepared, target.sinkhorn
-        self.all_points, self.spacing = source.points, spacing
+        self.all_points, self.spacing = source.measure.points, spacing
         self._turning = turning
-        self._cells = _quantise(source, model, _CELL * target.blur, turning=turning)
+        self._cells = source.at(target.blur, model, turning=turning)
         self.points, self.weights = self._cells.points, self._cells.weights
         self.featured = self._cells.features is not None
         self._springs = springs
@@ -184,37 +177,3 @@ class WarmSolver:
     def __call__(self, source: Measure, target: Measure) -> Transport:
         self.last = self._sinkhorn(source, self._target, warm_start=self.last.warm_start if self.last else None)
         return self.last
-
-
-def _quantise(measure: Measure, model: Model | None, cell: float, *, turning: bool = False) -> Measure:
-    """Cells of the points where the model puts them: centroids, masses and features, before the model moves them.
-
-    turning: whether the features are normals. Near points turn nearly alike, so it hardly matters for the cells how
-    they do: here they all turn as in the middle of the shape, which undoes whatever pose the source is in.
-    """
-    if measure.dimension > 3:
-        return measure
-    moved, features = measure.points, measure.features
-    if model is not None:
-        with torch.no_grad():
-            moved = model(measure.points)
-        if features is not None:
-            features = moved_features(features, model, measure.points.mean(0, keepdim=True), turning=turning)
-    # A source much smaller than the target must not end in one cell: its size is what the first level has to find.
-    extent = float((moved.max(0).values - moved.min(0).values).norm())
-    if extent > 0:
-        cell = min(cell, _LARGEST_SHARE * extent)
-    finest = cell / 2**_REFINEMENTS
-    build = build_pyramid if devices.in_main_memory(moved) else build_pyramid_on_device
-    coarse_features = None if features is None else features / _FEATURE_CELL
-    pyramid = build(Measure(moved, measure.weights, coarse_features), finest)
-    level = pyramid.level(cell * 1.001)
-    while level > 0 and len(pyramid[level]) < _LEAST_CELLS and pyramid[level].cell > 1.001 * finest:
-        level -= 1
-
-    def coarsened(values: torch.Tensor) -> torch.Tensor:
-        return pyramid.coarsen(pyramid.from_measure_order(values.double()), level)
-
-    centroids = coarsened(measure.points)
-    at_rest = None if measure.features is None else coarsened(measure.features)
-    return Measure(centroids, pyramid[level].weights, at_rest)

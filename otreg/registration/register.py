@@ -15,6 +15,7 @@ from otreg.measures import Measure
 from otreg.models import BendingModel, Model, start_model
 from otreg.models.linear import LinearModel
 from otreg.registration.bend import BendReport
+from otreg.registration.cells import Cells
 from otreg.registration.choice import choose
 from otreg.registration.landmarks import Pose, Springs
 from otreg.registration.levels import Evaluation, Level, TargetLevel
@@ -148,6 +149,11 @@ class _Run:
         self._whole = False
         # Larger blurs do not see the features, and are done sooner without them; the last one always does.
         self._features_seen = max(settings.blur, _seen(target))
+        self._featured = Cells(source, blur=settings.blur), Cells(target, blur=settings.blur)
+        self._plain = self._featured
+        if source.features is not None:
+            bare, bare_target = replace(source, features=None), replace(target, features=None)
+            self._plain = Cells(bare, blur=settings.blur), Cells(bare_target, blur=settings.blur)
 
     @property
     def seconds(self) -> float:
@@ -277,13 +283,10 @@ class _Run:
     def _level(self, model: Model, blur: float, reach: float | None) -> Level:
         # Parts that overlap match only where both shapes are as dense.
         density = self._density if reach is not None and self._follows_overlap(model, blur) else 1.0
-        source, target = self._source, self._target
-        if blur > self._features_seen:
-            source, target = replace(source, features=None), replace(target, features=None)
+        source, target = self._featured if blur <= self._features_seen else self._plain
         if (blur, reach, density) not in self._targets:
-            target = replace(target, weights=target.weights / density)
             self._targets[blur, reach, density] = TargetLevel(
-                target, blur=blur, reach=reach, reduction=self._settings.reduction
+                target, blur=blur, reach=reach, reduction=self._settings.reduction, density=density
             )
         return Level(
             source,

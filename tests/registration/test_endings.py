@@ -11,6 +11,7 @@ from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.models import start_model
 from otreg.registration import RegistrationSettings, register
+from otreg.registration.cells import Cells
 from otreg.registration.levels import Level, TargetLevel
 from otreg.registration.optimisers import OPTIMISERS, Ending
 
@@ -52,7 +53,8 @@ def test_the_allowed_steps_are_the_most_that_are_taken(turned, optimizer):
 
 def level_and_state(known):
     model = start_model("rigid", known.source.points, known.source.weights)
-    level = Level(known.source, TargetLevel(known.target, blur=0.1, reach=None, reduction="auto"), model)
+    source, target = (Cells(measure, blur=0.1) for measure in (known.source, known.target))
+    level = Level(source, TargetLevel(target, blur=0.1, reach=None, reduction="auto"), model)
     return level, level.evaluate(model, None)
 
 

@@ -9,6 +9,7 @@ import torch
 from otreg.measures import Frame, Measure
 from otreg.models import start_model
 from otreg.registration import RegistrationSettings, register
+from otreg.registration.cells import Cells
 from otreg.registration.levels import Level, TargetLevel
 from otreg.registration.turning import turned
 
@@ -87,10 +88,10 @@ def test_the_features_of_a_level_turn_with_the_model_and_labels_do_not():
     around = torch.from_numpy(rotation(70, 3, seed=1))
     model = start_model("rigid", source.points, source.weights)
     turned_model = model.with_map(around, torch.zeros(3, dtype=torch.float64))
-    there = TargetLevel(target, blur=0.1, reach=0.3, reduction="auto")
+    there = TargetLevel(Cells(target, blur=0.1), blur=0.1, reach=0.3, reduction="auto")
     moved = {}
     for turning in (True, False):
-        level = Level(source, there, model, turning=turning)
+        level = Level(Cells(source, blur=0.1), there, model, turning=turning)
         before = level.measure(model, model(level.points)).features
         after = level.measure(turned_model, turned_model(level.points)).features
         expected = before @ around.T if turning else before
@@ -124,7 +125,8 @@ def test_the_first_order_optimisers_follow_normals_by_their_gradient():
 def test_the_gradient_of_the_loss_is_that_of_turning_normals():
     source, target, _ = sheets(shift=0.05, n=120, m=110)
     model = start_model("affine", source.points, source.weights)
-    level = Level(source, TargetLevel(target, blur=0.1, reach=0.3, reduction="dense"), model, turning=True)
+    there = TargetLevel(Cells(target, blur=0.1), blur=0.1, reach=0.3, reduction="dense")
+    level = Level(Cells(source, blur=0.1), there, model, turning=True)
     theta = model.parameters.requires_grad_()
     level.differentiable_loss(model.with_parameters(theta), level.warm_solver()).backward()
     step = 1e-4
@@ -137,14 +139,14 @@ def test_the_gradient_of_the_loss_is_that_of_turning_normals():
 
 def test_the_cells_of_a_shape_do_not_depend_on_the_pose_that_it_comes_in():
     source, target, _ = sheets(shift=0.05, n=8000)
-    goal = TargetLevel(target, blur=0.05, reach=0.3, reduction="auto")
+    goal = TargetLevel(Cells(target, blur=0.05), blur=0.05, reach=0.3, reduction="auto")
     turn = torch.from_numpy(rotation(115.0, 3))
     elsewhere = Measure(source.points @ turn.T, source.weights, source.features @ turn.T)
     still = start_model("rigid", source.points, source.weights)
     back = still.fit(elsewhere.points, source.points, source.weights)
     cells = []
     for measure, model in ((source, still), (elsewhere, back)):
-        level = Level(measure, goal, model, turning=True)
+        level = Level(Cells(measure, blur=0.05), goal, model, turning=True)
         cells.append(level.measure(model, model(level.points)))
     one, other = cells
     assert len(one) == len(other) < len(source)

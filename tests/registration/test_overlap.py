@@ -6,6 +6,7 @@ import torch
 
 from otreg.models import start_model
 from otreg.models.linear import LinearModel
+from otreg.registration.cells import Cells
 from otreg.registration.levels import Level, TargetLevel
 from otreg.registration.mixing import Mixing, moved_by
 from otreg.registration.optimisers import rms
@@ -20,7 +21,8 @@ def steps(rate, count):
     known = pair("potato", linear(np.eye(3)), n=400)
     model = start_model("rigid", known.source.points, known.source.weights)
     assert isinstance(model, LinearModel)
-    level = Level(known.source, TargetLevel(known.target, blur=0.1, reach=0.2, reduction="cpu"), model)
+    source, target = (Cells(measure, blur=0.1) for measure in (known.source, known.target))
+    level = Level(source, TargetLevel(target, blur=0.1, reach=0.2, reduction="cpu"), model)
     goal = torch.tensor([0.3, -0.2, 0.1], dtype=torch.float64)
     mixing, lengths = Mixing(level, model), []
     for _ in range(count):
