@@ -36,7 +36,7 @@ def block_statistics(x, f, image, weights, size, p):
     """
     n, d = x.shape
     blocks = (n + size - 1) // size
-    out = np.zeros((3 * d + 5, blocks))
+    out = np.empty((3 * d + 5, blocks))  # np.zeros would be a second parallel loop
     for block in prange(blocks):
         first = block * size
         last = min(first + size, n)
@@ -50,6 +50,7 @@ def block_statistics(x, f, image, weights, size, p):
                 way += image[i, k] - x[i, k]
             out[k, block] = 0.5 * (low + high)
             out[d + k, block] = out[k, block] + way / (last - first)
+            out[2 * d + 1 + k, block] = 0.0
         radius = 0.0
         top = _NEVER
         concave_top = _NEVER
