@@ -18,6 +18,7 @@ import torch
 from otreg.config import INIT_WORDS, SPLINES, Length, RegisterConfig
 from otreg.io import write_fields, write_json, write_matrix, write_shape
 from otreg.jobs.apply import moved_shape
+from otreg.jobs.coarseness import coarse_mesh
 from otreg.jobs.conversion import check_conversion, extension_for
 from otreg.jobs.device import computed_on, device_named
 from otreg.jobs.divergence import Divergence
@@ -140,6 +141,7 @@ def register_files(
             space=space,
         )
         moved = moved_shape(source_shape, transform)
+        warnings += coarse_mesh(moved, target_shape, config, diagonal=pair.frame.scale)
         divergence = Divergence.of(registration.transport, pair.frame)
         where = computed_on(pair.source_measure.points.device, registration.transport.reduction)
         quality = quality_of(
