@@ -30,8 +30,9 @@ _KERNEL_ENTRIES = 1_000_000
 _SMALLEST_EXPONENT = -60.0
 # Sizes that differ by this share are one for the transport of a shape to itself, as those of all starts are.
 _SAME_SIZE = 1e-4
-# Edge of cells over the extent of a shape, at least.
+# Edge of cells over the extent of a shape, at least; and of those that coarse ones are merged from.
 _LEAST_EDGE = 1e-3
+_FINE_EDGE = 1e-2
 # Power of the overlap in the weight of a pair of points: one that keeps half of its mass counts a sixteenth.
 OVERLAP_POWER = 4
 
@@ -63,6 +64,13 @@ class Poses:
         return points @ self.matrix.mT + self.offset[:, None]
 
 
+def fine_cells(measure: Measure, count: int) -> Measure:
+    """What ``coarse_cells`` of up to ``count`` may be merged from: cells, where those are far fewer than the points."""
+    extent = float((measure.points.max(0).values - measure.points.min(0).values).norm())
+    found = cells(measure, _FINE_EDGE * extent) if extent > 0 else measure
+    return found if _stand_for(found, measure, count) else measure
+
+
 def coarse_cells(measure: Measure, count: int) -> Measure:
     """The measure on at most ``count`` cells of one size; itself when it has no more points than that."""
     return fitting_cells(measure, count)[0]
@@ -81,8 +89,7 @@ def fitting_cells(measure: Measure, count: int) -> tuple[Measure, float]:
         found = cells(measure, edge)
         if len(found) > count:
             smallest = edge
-            # The next cells are larger: these are fine enough to be merged instead of all the points.
-            if len(found) > 8 * count and len(found) < 0.5 * len(measure):
+            if _stand_for(found, measure, count):  # the next cells are larger
                 measure = found
             continue
         largest, best = edge, found
@@ -90,6 +97,11 @@ def fitting_cells(measure: Measure, count: int) -> tuple[Measure, float]:
             break
     assert best is not None  # one cell is never more than count
     return best, largest
+
+
+def _stand_for(found: Measure, measure: Measure, count: int) -> bool:
+    """Whether cells are fine enough to be merged into ``count`` instead of the points, and far fewer than those."""
+    return 8 * count < len(found) < 0.5 * len(measure)
 
 
 def cells(measure: Measure, edge: float) -> Measure:

@@ -17,7 +17,7 @@ import torch
 
 from otreg.measures import Measure
 from otreg.models.linear import LinearModel
-from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells
+from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells, fine_cells
 from otreg.registration.cover import angles, cover, principal_rotations
 from otreg.registration.parts import Surfaces
 
@@ -104,6 +104,9 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
     normal = _Normalised(source, target, scale=scale)
     poses, as_given = _starts(normal, start), normal.pose(start)
     given, scores, reach, tried = 0, torch.empty(0), 0.0, len(poses)
+    fine_source, fine_target = (
+        fine_cells(measure, max(stage.cells for stage in _ROUNDS)) for measure in (normal.source, normal.target)
+    )
     for k, stage in enumerate(_ROUNDS):
         if k > 0:
             kept = _worth_a_step(poses, scores, stage, given=given, reach=reach, radius=normal.radius)
@@ -111,8 +114,8 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
         reach = stage.reach * normal.radius
         if k == 0 or not stage.sees_as(_ROUNDS[k - 1]):
             problem = CoarseProblem(
-                coarse_cells(normal.source, stage.cells),
-                coarse_cells(normal.target, stage.cells),
+                coarse_cells(fine_source, stage.cells),
+                coarse_cells(fine_target, stage.cells),
                 blur=stage.blur * normal.radius,
                 reach=reach,
                 scale=scale,

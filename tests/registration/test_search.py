@@ -11,7 +11,7 @@ from otreg.models import start_model
 from otreg.models.linear import LinearModel
 from otreg.registration import RegistrationSettings, register
 from otreg.registration.alignment import shape_metric, small_motion
-from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells
+from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells, fine_cells
 from otreg.registration.cover import angles, cover, principal_rotations
 from otreg.registration.result import SearchReport
 from otreg.registration.search import search
@@ -20,6 +20,11 @@ from otreg.transport import Sinkhorn
 from .shapes import SHAPES, linear, pair, paired, rms, rotation, sample, sphere
 
 BLUR = 0.02
+
+
+def uniform(points: np.ndarray) -> Measure:
+    n = len(points)
+    return Measure(torch.from_numpy(points), torch.full((n,), 1 / n, dtype=torch.float64))
 
 
 def random_rotation(d: int, seed: int) -> np.ndarray:
@@ -176,6 +181,22 @@ def test_coarse_scores_of_other_sizes_are_the_divergences_of_the_engine():
     engine = Sinkhorn(0.1, reach=0.3, reduction="dense", tolerance=1e-6)
     expected = [engine(Measure(source.points @ a.T, source.weights), target).signed_value for a in maps]
     assert np.abs(scores.numpy() - expected).max() < 0.03 * max(expected)
+
+
+def test_coarse_cells_of_many_points_may_be_merged_from_fine_ones():
+    many = uniform(sphere(60_000))
+    fine = fine_cells(many, 400)
+    assert 8 * 400 < len(fine) < 0.5 * len(many)
+    assert float(fine.mass) == pytest.approx(float(many.mass), rel=1e-12)
+    assert (fine.mean - many.mean).abs().max() < 1e-12
+    merged, straight = coarse_cells(fine, 400), coarse_cells(many, 400)
+    assert len(merged) == pytest.approx(len(straight), rel=0.2)
+    # Every cell is about as far from the others' as those are from each other, at most.
+    assert float(torch.cdist(merged.points, straight.points).amin(1).max()) < 0.2
+    # Where cells would be nearly as many as the points, or too coarse, the points themselves are merged.
+    few = uniform(sphere(3000))
+    assert fine_cells(few, 400) is few
+    assert fine_cells(many, 10_000) is many
 
 
 @pytest.mark.parametrize("count", [20, 130, 1000])
