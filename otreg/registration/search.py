@@ -21,6 +21,12 @@ from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells, fine_c
 from otreg.registration.cover import angles, cover, principal_rotations
 from otreg.registration.parts import Surfaces
 
+# Scores closer than this share of the squared reach, which is what a pose without any partner scores, are one: another
+# sampling of the shapes changes them by as much.
+NOISE = 0.005
+# Starts have not moved when they are first compared. One that is 14 degrees off its place scores as much by that alone,
+# and must not lose to principal axes that lie exactly on each other in a pose that is nearly as good.
+_NOT_MOVED = 0.02
 # Rotations of the cover; the nearest is at most about 25 degrees (in the plane 3) away, within what a step follows.
 _COVER = {2: 64, 3: 512}
 
@@ -28,7 +34,7 @@ _COVER = {2: 64, 3: 512}
 @dataclass(frozen=True)
 class _Round:
     """Cells per shape, blur and reach over the shape's radius, steps, and who starts: the poses whose score is at most
-    ``ratio`` times the best of the round before, ``most`` of them."""
+    ``ratio`` times the best of the round before, or above it by ``slack`` squared reaches, ``most`` of them."""
 
     cells: int
     blur: float
@@ -36,6 +42,7 @@ class _Round:
     steps: int
     ratio: float
     most: int
+    slack: float = NOISE
 
     def sees_as(self, other: _Round) -> bool:
         """Whether the shapes are compared as in another round."""
@@ -46,7 +53,7 @@ class _Round:
 # two thirds score up to 1.8 times as much as the best wrong pose in the first round, and less than it in the third.
 _ROUNDS = (
     _Round(cells=130, blur=0.3, reach=1.0, steps=0, ratio=math.inf, most=10_000),
-    _Round(cells=400, blur=0.15, reach=0.3, steps=4, ratio=2.5, most=64),
+    _Round(cells=400, blur=0.15, reach=0.3, steps=4, ratio=2.5, most=64, slack=_NOT_MOVED),
     _Round(cells=800, blur=0.08, reach=0.16, steps=2, ratio=1.8, most=20),
     _Round(cells=800, blur=0.08, reach=0.16, steps=3, ratio=1.5, most=4),
 )
@@ -65,9 +72,6 @@ _CELLS, _FINE_CELLS = 1500, 5000
 _MOST, _RATIO = 5, 0.75
 # Densities closer than this are one: another sampling of a shape changes them by as much.
 _DENSITY = 1.2
-# Scores closer than this share of the squared reach, which is what a pose without any partner scores, are one: another
-# sampling of the shapes changes them by as much.
-NOISE = 0.005
 # Poses are one when they differ by less than this angle (degrees) and shift (over the radius).
 _SAME_TURN, _SAME_SHIFT = 12.0, 0.3
 # Another pose is another answer, not a neighbour, from this angle on.
@@ -239,7 +243,7 @@ def _worth_a_step(
 ) -> torch.Tensor:
     """Indices of the poses that go on: with a good score, no two of them alike, and always the one as given."""
     best = float(scores.min())
-    limit = max(stage.ratio * best, best + NOISE * reach**2)
+    limit = max(stage.ratio * best, best + stage.slack * reach**2)
     kept: list[int] = []
     for index in scores.argsort(stable=True).tolist():
         if len(kept) == stage.most or float(scores[index]) > limit:

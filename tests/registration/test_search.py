@@ -14,7 +14,7 @@ from otreg.registration.alignment import shape_metric, small_motion
 from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells, fine_cells
 from otreg.registration.cover import angles, cover, principal_rotations
 from otreg.registration.result import SearchReport
-from otreg.registration.search import search
+from otreg.registration.search import _ROUNDS, _worth_a_step, search
 from otreg.transport import Sinkhorn
 
 from .shapes import SHAPES, linear, pair, paired, rms, rotation, sample, sphere
@@ -256,3 +256,13 @@ def test_a_pose_that_rests_on_little_is_reported():
     [warning] = report.warnings
     assert "31%" in warning and "--init none" in warning
     assert replace(report, shared=0.6).warnings == () == replace(report, shared=None).warnings
+
+
+def test_a_start_that_has_not_moved_yet_does_not_lose_to_one_that_fits_by_chance():
+    turned = Poses(torch.from_numpy(np.stack([np.eye(3), rotation(40, 3)])), torch.zeros(2, 3, dtype=torch.float64))
+    scores = torch.tensor([0.0001, 0.015])
+    first, later = (
+        _worth_a_step(turned, scores, stage, given=0, reach=1.0, radius=1.0).tolist() for stage in _ROUNDS[1:3]
+    )
+    assert first == [0, 1]
+    assert later == [0]
