@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -13,6 +14,10 @@ from otreg.transport.relaxation import best_shift
 from otreg.transport.rules import Rules
 
 Pair = tuple[Potential, Potential]
+
+# Where eps is that many times the rho of both sides, potentials are damped to a tenth in each update: one sweep forgets
+# where it came from, so that larger blurs teach it nothing.
+_FORGETFUL = 9.0
 
 
 def blur_schedule(start: float, blur: float, ratio: float) -> list[float]:
@@ -97,8 +102,10 @@ def _path_start(source: Pyramid, target: Pyramid, rules: Rules) -> float:
     """Where annealing starts: the larger bounding-box diagonal, or that of both together.
 
     Balanced transport with p = 2 splits the translation off by itself, so the distance between the measures does not
-    count there.
+    count there. A reach on both sides lets it start at a few reaches.
     """
     x, y = source.levels[-1].points, target.levels[-1].points
     boxes = [x, y] if rules.balanced and rules.p == 2 else [torch.cat([x, y])]
-    return max(float((p.max(0).values - p.min(0).values).norm()) for p in boxes)
+    extent = max(float((p.max(0).values - p.min(0).values).norm()) for p in boxes)
+    rhos = [math.inf if side.rho is None else side.rho for side in rules.sides]
+    return min(extent, (_FORGETFUL * max(rhos)) ** (1 / rules.p))
