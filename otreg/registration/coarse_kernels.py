@@ -55,9 +55,11 @@ def scalings(kernels, a, b, columns, power, sweeps):
 def own_scalings(kernels, a, power, sweeps):
     """(s, n) scalings of the plans a_i f_i kernel_ij f_j a_j of measures with themselves, by the averaged map."""
     s, n, _ = kernels.shape
-    found = np.ones((s, n), np.float32)
+    found = np.empty((s, n), np.float32)
     for pose in prange(s):
         scaling, mass = found[pose], np.empty(n, np.float32)
+        for i in range(n):
+            scaling[i] = np.float32(1)
         for _ in range(sweeps):
             for j in range(n):
                 mass[j] = scaling[j] * a[j]

@@ -106,7 +106,7 @@ def laid(ours, our_normals, matrices, offsets, turns, bounds, points, normals, o
     normals. matrices (s, 3, 3), offsets (s, 3): poses of the points; turns (s, 3, 3): of their normals; bounds (s,).
     The rest is the answer of ``binned``.
     """
-    sums = np.zeros(len(matrices))
+    sums = np.empty(len(matrices))
     for pose in prange(len(matrices)):
         matrix, offset, turn, bound = matrices[pose], offsets[pose], turns[pose], bounds[pose]
         total = 0.0

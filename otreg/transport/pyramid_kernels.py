@@ -99,9 +99,10 @@ def bounding_box(points):
     """Lowest and highest value of each of three coordinates."""
     parts = 64
     n = points.shape[0]
-    low = np.full((parts, 3), np.inf)
-    high = np.full((parts, 3), -np.inf)
+    low, high = np.empty((parts, 3)), np.empty((parts, 3))  # filled below: np.full would be a parallel loop of its own
     for part in prange(parts):
+        for k in range(3):
+            low[part, k], high[part, k] = np.inf, -np.inf
         for i in range(part * n // parts, (part + 1) * n // parts):
             for k in range(3):
                 low[part, k] = min(low[part, k], points[i, k])
