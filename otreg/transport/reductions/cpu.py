@@ -106,7 +106,7 @@ class CpuCoupling:
         self.rounding = 3e-14 if exact else 2e-6
         seen_f, seen_g = f.damped(source, temperature.source_damping), g.damped(target, temperature.target_damping)
         known = known_columns = None
-        if like is not None and like._problem == self._problem and not exact and not like.complete:
+        if like is not None and like._problem == self._problem:
             known, known_columns = like._rows.measured, like._columns.measured
         self._rows: _Sums = _Sums(rows, columns, f, seen_g, temperature, exact, known)
         if columns is rows and g is f:
