@@ -81,18 +81,12 @@ class FixedPoint:
 
 
 def solve_cross_level(
-    source: Cloud,
-    target: Cloud,
-    f: Potential,
-    g: Potential,
-    rules: Rules,
-    reduction: Reduction,
-    like: Coupling | None = None,
+    source: Cloud, target: Cloud, f: Potential, g: Potential, rules: Rules, reduction: Reduction
 ) -> FixedPoint:
     """Gauss-Seidel sweeps at the last blur, with Anderson acceleration of g -> f -> g.
 
     Active blocks are searched for the potentials at hand, which move; an answer is believed on blocks that were
-    searched for potentials not far from it. like: a coupling of the same points in a nearby problem.
+    searched for potentials not far from it.
     """
     at = rules.temperature(rules.blur)
     a, b = source.weights, target.weights
@@ -100,7 +94,7 @@ def solve_cross_level(
     moments = max(_moments(source), _moments(target))
     iterations = 0
     for search in range(_SEARCHES):
-        like = coupling = reduction.couple(source, target, f, g, at, like)
+        coupling = reduction.couple(source, target, f, g, at)
         searched = f.values, g.values
         state = [f]  # the last rows
 
@@ -144,13 +138,8 @@ def solve_cross_level(
     return FixedPoint(f, g, plan, coupling, rules, error, drift, iterations)
 
 
-def solve_self_level(
-    cloud: Cloud, f: Potential | None, rules: Rules, reduction: Reduction, like: Coupling | None = None
-) -> FixedPoint:
-    """The averaged symmetric iteration f <- (f + softmin f) / 2, accelerated; from zero when there is no guess.
-
-    like: a coupling of the same points in a nearby problem.
-    """
+def solve_self_level(cloud: Cloud, f: Potential | None, rules: Rules, reduction: Reduction) -> FixedPoint:
+    """The averaged symmetric iteration f <- (f + softmin f) / 2, accelerated; from zero when there is no guess."""
     at = rules.temperature(rules.blur)
     eps, damping, relaxation = at.eps, at.source_damping, rules.source
     iterations = 0
@@ -159,7 +148,7 @@ def solve_self_level(
         wide = replace(at, cut=at.cut + _SELF_HEADROOM)
         f = f.towards(reduction.couple(cloud, cloud, f, f, wide).rows(f.values, f, moments=1), 0.5)
     for search in range(_SEARCHES):
-        like = coupling = reduction.couple(cloud, cloud, f, f, at, like)
+        coupling = reduction.couple(cloud, cloud, f, f, at)
         searched = f.values
 
         def sweep(values: torch.Tensor, coupling: Coupling = coupling, f: Potential = f) -> torch.Tensor:

@@ -13,7 +13,6 @@ from otreg.transport.pyramid import Pyramid
 from otreg.transport.reductions.base import Potential, Reduction
 from otreg.transport.rules import Rules
 from otreg.transport.solver import Solution, solve_self
-from otreg.transport.warm_start import WarmStart
 
 
 @final
@@ -21,18 +20,14 @@ class PreparedMeasure:
     """A measure with its pyramid and, once asked for, its self potentials: build once, use in many problems."""
 
     def __init__(
-        self, measure: Measure, rules: Rules, reduction: Reduction, warm_start: WarmStart | None = None
+        self, measure: Measure, rules: Rules, reduction: Reduction, self_start: Potential | None = None
     ) -> None:
-        """rules: of the measure's problem with itself. warm_start: of a nearby problem of which it was the source."""
+        """rules: of the measure's problem with itself. self_start: a guess of its potential, in the measure's order."""
         self.measure = measure
         self.rules = rules
         self.reduction = reduction
-        known = None if warm_start is None else warm_start.source_pyramid(measure, rules, reduction)
-        self.pyramid: Pyramid = reduction.pyramid(measure, rules.cell * rules.blur) if known is None else known
-        guess = None if warm_start is None else warm_start.self_potential(measure)
-        self._self_start = None if guess is None else self.sorted(guess)
-        pairs = None if known is None or warm_start is None else warm_start.pairs
-        self._self_like = None if pairs is None else pairs.own
+        self.pyramid: Pyramid = reduction.pyramid(measure, rules.cell * rules.blur)
+        self._self_start = None if self_start is None else self.sorted(self_start)
 
     def sorted(self, potential: Potential) -> Potential:
         """A potential at the measure's points, in the order of the pyramid's points."""
@@ -46,7 +41,7 @@ class PreparedMeasure:
     @cached_property
     def self_solution(self) -> Solution:
         """Potential and value of OT_eps(measure, measure)."""
-        return solve_self(self.pyramid, self.rules, self.reduction, self._self_start, like=self._self_like)
+        return solve_self(self.pyramid, self.rules, self.reduction, self._self_start)
 
     @property
     def known_self_solution(self) -> Solution | None:

@@ -52,14 +52,6 @@ class Cloud:
     def __len__(self) -> int:
         return len(self.points)
 
-    def around(self, finer: Cloud) -> Cloud:
-        """The same cells where the points in them have moved: centroids and masses are those of ``finer``."""
-        assert self.parents is not None
-        weights = finer.weights + 1e-30 * finer.weights.sum()
-        masses = sums_by_cell(weights, self.parents, len(self))
-        centroids = sums_by_cell(weights[:, None] * finer.points, self.parents, len(self)) / masses[:, None]
-        return replace(self, points=centroids, weights=sums_by_cell(finer.weights, self.parents, len(self)))
-
 
 @dataclass(frozen=True)
 class Grid(ABC):
@@ -104,12 +96,9 @@ class Pyramid:
     order: (n,) such that ``pyramid[0].points == measure.points[order]``.
     """
 
-    def __init__(
-        self, points: Cloud, order: torch.Tensor, grid: Grid | None = None, origin: Pyramid | None = None
-    ) -> None:
-        """grid: of the finest cells, None where the points are the only level. origin: whose cells these are."""
+    def __init__(self, points: Cloud, order: torch.Tensor, grid: Grid | None = None) -> None:
+        """grid: of the finest cells, None where the points are the only level."""
         self.order = order
-        self._origin = origin
         # Replaced as one, so that threads that share a measure at worst build a level twice.
         self._built: tuple[tuple[Cloud, ...], Grid | None] = (points,), grid
 
@@ -122,16 +111,6 @@ class Pyramid:
         """All of them, the finest first."""
         return self._levels()
 
-    @property
-    def origin(self) -> Pyramid:
-        """The pyramid whose order and cells this one has: itself, unless it was carried along with its points."""
-        return self if self._origin is None else self._origin
-
-    def carried(self, points: torch.Tensor, weights: torch.Tensor) -> Pyramid:
-        """The same order and cells for points (n, D) that have moved, and weights (n,), both in the measure's order."""
-        points, weights = (self.from_measure_order(values.detach()) for values in (points, weights))
-        return Pyramid(Cloud(points, weights, 0.0, None), self.order, origin=self.origin)
-
     def level(self, largest_cell: float) -> int:
         """Index of the coarsest level with cells of at most ``largest_cell``; 0 when none is that fine."""
         levels = self._levels(largest_cell=largest_cell)
@@ -140,10 +119,6 @@ class Pyramid:
     def _levels(self, *, largest_cell: float = math.inf, count: float = math.inf) -> tuple[Cloud, ...]:
         """The levels that are built, among them all with cells of at most ``largest_cell``, or ``count`` of them."""
         levels, grid = self._built
-        if self._origin is not None:
-            for cells in self._origin._levels(largest_cell=largest_cell, count=count)[len(levels) :]:
-                levels = (*levels, cells.around(levels[-1]))
-            self._built = levels, None
         while grid is not None and grid.edge <= largest_cell and len(levels) < count:
             level, grid = grid.merged(levels[-1])
             levels = levels if level is None else (*levels, level)

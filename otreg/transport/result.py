@@ -17,7 +17,7 @@ from otreg.transport.prepared import PreparedMeasure
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.reductions.base import Potential
 from otreg.transport.solver import Solution
-from otreg.transport.warm_start import Pairs, WarmStart, padded_coordinates
+from otreg.transport.warm_start import WarmStart, padded_coordinates
 
 
 @final
@@ -206,18 +206,7 @@ class EntropicTransport(Transport):
             source=_at_points(source.pyramid, cross.last.f, cross.source_level),
             target=_at_points(target.pyramid, cross.last.g, cross.target_level),
             source_self=None if own is None else _at_points(source.pyramid, own.last.g, own.source_level),
-            pairs=self._pairs,
         )
-
-    @property
-    def _pairs(self) -> Pairs | None:
-        """What a nearby problem between the same points need not find out again; None where the answer is on cells."""
-        source, target, cross, own = self._source, self._target, self._cross, self._source.known_self_solution
-        if (cross.source_level, cross.target_level) != (0, 0):
-            return None
-        own_coupling = own.last.coupling if own is not None and own.source_level == 0 else None
-        pyramids = source.pyramid, target.pyramid
-        return Pairs(*pyramids, cross.last.coupling, own_coupling, source.rules, source.reduction)
 
     def warm_start_at(self, source: Measure, target: Measure) -> WarmStart:
         """What a problem between nearby measures with other points, or at another blur, can start from.

@@ -11,7 +11,7 @@ from otreg.measures import Measure
 from otreg.measures.checks import check_measure
 from otreg.transport.answer import Transport
 from otreg.transport.prepared import PreparedMeasure
-from otreg.transport.reductions import Reduction, select_reduction
+from otreg.transport.reductions import Potential, Reduction, select_reduction
 from otreg.transport.relaxation import Relaxation
 from otreg.transport.result import EntropicTransport
 from otreg.transport.rules import Rules
@@ -116,18 +116,18 @@ class Sinkhorn:
         return self.reach, self.reach
 
     def prepare(
-        self, measure: Measure, *, as_target: bool = False, warm_start: WarmStart | None = None
+        self, measure: Measure, *, as_target: bool = False, self_start: Potential | None = None
     ) -> PreparedMeasure:
         """The measure with its pyramid and, on demand, its self potentials, to be used in several problems.
 
-        as_target: matters where the two reaches differ. warm_start: ``Transport.warm_start`` of a nearby
-        problem of which the measure, elsewhere, was the source.
+        as_target: matters where the two reaches differ. self_start: a guess of the self potential, e.g. that of
+        ``Transport.warm_start``.
         """
         if self.blur == 0:
             raise ArgumentError("there is nothing to prepare for blur 0; pass the measures themselves.")
         check_measure(measure, "target" if as_target else "source")
         rules = self._rules.of_target() if as_target else self._rules.of_source()
-        return PreparedMeasure(measure, rules, self._reduction(measure), warm_start)
+        return PreparedMeasure(measure, rules, self._reduction(measure), self_start)
 
     def __call__(
         self,
@@ -154,7 +154,7 @@ class Sinkhorn:
         if isinstance(source, PreparedMeasure):
             self._check_prepared(source, self._rules.of_source())
         else:
-            source = self.prepare(source, warm_start=warm_start)
+            source = self.prepare(source, self_start=None if warm_start is None else warm_start.self_potential(source))
         if isinstance(target, PreparedMeasure):
             self._check_prepared(target, self._rules.of_target())
         else:
@@ -167,9 +167,7 @@ class Sinkhorn:
                 f, g = warm_start.potentials(a, b, p=self.p, balanced=self._rules.balanced)
                 start = source.sorted(f), target.sorted(g)
         moved = motion > _STILL_BLURS * self.blur
-        pyramids, known = (source.pyramid, target.pyramid), None if warm_start is None else warm_start.pairs
-        like = known.cross if known is not None and known.between(*pyramids) else None
-        cross = solve_cross(*pyramids, self._rules, source.reduction, start, moved=moved, like=like)
+        cross = solve_cross(source.pyramid, target.pyramid, self._rules, source.reduction, start, moved=moved)
         transport = EntropicTransport(source, target, cross, self.map_tolerance)
         finer = self._finer(transport)
         return transport if finer is None else finer(a, b, warm_start=transport.warm_start)

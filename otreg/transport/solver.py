@@ -14,7 +14,7 @@ from otreg.transport.annealing import anneal
 from otreg.transport.extension import refine
 from otreg.transport.fixed_point import FixedPoint, solve_cross_level, solve_self_level
 from otreg.transport.pyramid import Pyramid
-from otreg.transport.reductions.base import Coupling, Potential, Reduction
+from otreg.transport.reductions.base import Potential, Reduction
 from otreg.transport.rules import Rules
 
 # A warm start that ends above this marginal error (or NaN) was none: the problem is solved anew, with annealing.
@@ -49,14 +49,12 @@ def solve_cross(
     warm_start: tuple[Potential, Potential] | None = None,
     *,
     moved: bool = True,
-    like: Coupling | None = None,
 ) -> Solution:
     """Potentials between two measures.
 
     warm_start: potentials on level 0 of both, from a nearby problem at about the same blur. No annealing then, unless
     it turns out that the problem was not that near. moved: whether the points have moved by more than a small part
     of the blur since; then the long waves are mended on the path's cells first, which cost a sixteenth of the last.
-    like: a coupling of the points of both measures, in this order, in that problem.
     """
     fine = rules.final_level(source), rules.final_level(target)
 
@@ -64,8 +62,7 @@ def solve_cross(
         return rules.path_level(source, rules.blur), rules.path_level(target, rules.blur)
 
     def at(levels: tuple[int, int], f: Potential, g: Potential) -> FixedPoint:
-        known = like if levels == (0, 0) else None
-        return solve_cross_level(source[levels[0]], target[levels[1]], f, g, rules, reduction, known)
+        return solve_cross_level(source[levels[0]], target[levels[1]], f, g, rules, reduction)
 
     def with_path_cells() -> float | None:
         path = path_levels()
@@ -99,22 +96,15 @@ def solve_cross(
     return Solution(last, fine[0], fine[1], lambda: on_path.value, iterations + last.iterations)
 
 
-def solve_self(
-    measure: Pyramid,
-    rules: Rules,
-    reduction: Reduction,
-    warm_start: Potential | None = None,
-    *,
-    like: Coupling | None = None,
-) -> Solution:
+def solve_self(measure: Pyramid, rules: Rules, reduction: Reduction, warm_start: Potential | None = None) -> Solution:
     """The symmetric potential of a measure with itself: local, so it needs no annealing.
 
-    warm_start: a guess on level 0. like: a coupling of its points with themselves, in this order, in a nearby problem.
+    warm_start: a guess on level 0.
     """
     fine = rules.final_level(measure)
 
     def at(level: int, f: Potential | None) -> FixedPoint:
-        return solve_self_level(measure[level], f, rules, reduction, like if level == 0 else None)
+        return solve_self_level(measure[level], f, rules, reduction)
 
     if warm_start is not None:
         point = at(fine, warm_start.map(lambda values: measure.coarsen(values, fine)))

@@ -9,37 +9,10 @@ import torch
 
 from otreg.errors import ArgumentError
 from otreg.measures import Measure
-from otreg.transport import devices
-from otreg.transport.pyramid import Pyramid
-from otreg.transport.reductions.base import Coupling, Potential, Reduction
-from otreg.transport.rules import Rules
+from otreg.transport.reductions.base import Potential
 
 # Directions in which images spread by less than this share of their largest spread do not say how a motion varies.
 _FLAT = 1e-9
-# Points that moved by less than this (rms, over the blur) still come in compact blocks in the order that they have.
-_SAME_ORDER_BLURS = 0.5
-
-
-@final
-@dataclass(frozen=True)
-class Pairs:
-    """What the engine knows of the pairs of points of a solved problem, for problems of the same points elsewhere.
-
-    source, target: pyramids whose points the answer lives on; cross, own: the couplings of the problem and of the
-    source with itself, the latter None if it was never needed; rules: of the source's problem with itself; reduction:
-    of all of them.
-    """
-
-    source: Pyramid
-    target: Pyramid
-    cross: Coupling
-    own: Coupling | None
-    rules: Rules
-    reduction: Reduction
-
-    def between(self, source: Pyramid, target: Pyramid) -> bool:
-        """Whether these are pyramids of the same points in the same order."""
-        return source.origin is self.source.origin and target.origin is self.target.origin
 
 
 @final
@@ -48,8 +21,7 @@ class WarmStart:
     """Potentials at the points of two measures, in their order, from which a nearby problem starts.
 
     source_points, target_points: (n, D), (m, D) coordinates where they hold; source, target: cross potentials f, g;
-    source_self: the source's self potential, None if it was never needed; pairs: what the engine knows beside, if the
-    answer lives on the points themselves.
+    source_self: the source's self potential, None if it was never needed.
     """
 
     source_points: torch.Tensor
@@ -57,7 +29,6 @@ class WarmStart:
     source: Potential
     target: Potential
     source_self: Potential | None
-    pairs: Pairs | None = None
 
     def motion(self, source: Measure, target: Measure) -> float:
         """How far the points have moved since, root mean square, of the measure that moved more."""
@@ -87,16 +58,6 @@ class WarmStart:
             if p == 2 and balanced:
                 g, f = _shared(g, f, x + step, target.weights.double(), back)
         return f, g
-
-    def source_pyramid(self, source: Measure, rules: Rules, reduction: Reduction) -> Pyramid | None:
-        """The pyramid of the source, with the order and the cells that it had; None where these would serve badly."""
-        step, pairs = _step(self.source_points, source), self.pairs
-        if pairs is None or (pairs.rules, pairs.reduction) != (rules, reduction) or not devices.in_main_memory(step):
-            return None
-        pyramid = pairs.source.carried(self.source_points + step, source.weights.double())
-        way = pyramid[0].points - pairs.source.origin[0].points
-        near = way.square().sum(1).mean().sqrt() <= _SAME_ORDER_BLURS * rules.blur
-        return pyramid if bool(near) else None
 
     def self_potential(self, source: Measure) -> Potential | None:
         """A guess of the source's self potential: near points are still near, so it and its image go along."""

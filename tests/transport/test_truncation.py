@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,13 +12,10 @@ from hypothesis import strategies as st
 from numba import njit
 
 from otreg.measures import Measure
-from otreg.transport import Sinkhorn
 from otreg.transport.pyramid import Cloud, build_pyramid
-from otreg.transport.reductions import cpu
 from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.cpu import CpuCoupling, CpuReduction
 from otreg.transport.reductions.cpu_blocks import BLOCK, SLICE
-from otreg.transport.reductions.cpu_memory import carried_bounds
 from otreg.transport.reductions.cpu_search import drop_weak_blocks
 from otreg.transport.reductions.cpu_softmin import _exp2
 from otreg.transport.reductions.dense import DenseCoupling
@@ -78,67 +74,6 @@ def kept_and_lost(coupling: CpuCoupling, share: np.ndarray) -> tuple[np.ndarray,
         kept[i, active[starts[i] : starts[i + 1]]] = True
     mask = kept.repeat(BLOCK, 0)[:n].repeat(SLICE, 1)[:, :m]
     return kept, (share * ~mask).sum(1)
-
-
-@pytest.mark.parametrize("p", [1, 2])
-@pytest.mark.parametrize("who", ["source", "target", "both", "none"])
-def test_what_was_measured_bounds_what_slices_hold_after_a_motion(who, p):
-    blur = 0.1
-    x, y, f, g, eps, _ = coupled(4, 0.2, blur, False, p, 2)
-    before = CpuReduction().couple(x, y, f, g, Temperature(p, eps, 1.0, 1.0, CUT))
-    before.rows(g.values, f, moments=0)
-    old = before._rows.measured
-    noise = torch.from_numpy(np.random.default_rng(5).normal(size=(700, 4)))
-    steps = [0.0, 0.0]
-    if who in ("source", "both"):  # the second motion is a stretch, which carries far points far
-        steps[0] = blur * (0.3 + 0.01 * noise[: len(x), :1] + 0.3 * (x.points - x.points.mean(0)))
-    if who in ("target", "both"):
-        steps[1] = blur * (-0.2 + 0.01 * noise[: len(y), :1] + 0.2 * (y.points.mean(0) - y.points).flip(1))
-    x, y = (replace(c, points=c.points + step) for c, step in zip((x, y), steps, strict=True))
-    f, g = (replace(h, values=h.values + 0.5 * eps * noise[: len(h.values), k]) for h, k in ((f, 2), (g, 3)))
-    rows, columns = cpu._Side(x), cpu._Side(y)
-    bounds = carried_bounds(
-        rows.points,
-        f.values.numpy(),
-        columns.points,
-        (g.values + eps * y.weights.log()).numpy(),
-        old.starts,
-        old.slices,
-        *(old.x, old.f, old.y, old.g, old.starts, old.slices, old.bounds),
-        np.ascontiguousarray(rows.statistics(f, BLOCK, p).T),
-        columns.statistics(g, SLICE, p),
-        eps,
-        p,
-        math.inf,
-    )
-    share = (dense_plan(x, y, f.values, g.values, eps, p) / x.weights[:, None]).numpy()
-    blocks = np.pad(share, [(0, -len(x) % BLOCK), (0, -len(y) % SLICE)])
-    held = blocks.reshape(len(blocks) // BLOCK, BLOCK, -1, SLICE).max(1).sum(2)
-    held = held[np.arange(len(held)).repeat(np.diff(old.starts)), old.slices]
-    assert (held <= bounds * (1 + 1e-4) + 1e-30).all()
-    # The bounds are worth something: most sums are known to within a few powers of e.
-    assert np.median(np.log(bounds / held)) <= {"none": 4.0}.get(who, 12.0)
-
-
-def test_a_problem_that_starts_warm_measures_only_what_may_hold_something(monkeypatch):
-    a, b = sphere(5000, 1), moved(sphere(4500, 2), [0.1, 0.0, 0.0])
-    solve = Sinkhorn(blur=0.02, reach=0.2, reduction="cpu", cell=1e-3)
-    first = solve(a, solve.prepare(b, as_target=True))
-    shifted = Measure(a.points + 1e-4 * torch.sin(5 * a.points), a.weights)
-    warm = first.warm_start
-    sums, measured = cpu.softmin_blocks, []
-    monkeypatch.setattr(cpu, "softmin_blocks", lambda *args: (measured.append(len(args[-1])), sums(*args)))
-    known = solve(shifted, first._target, warm_start=warm)
-    few = sum(measured)
-    measured.clear()
-    anew = solve(shifted, first._target, warm_start=replace(warm, pairs=None))
-    assert 0 < few <= 0.8 * sum(measured)
-    assert known._source.pyramid.origin is first._source.pyramid
-    assert known.converged and anew.converged
-    assert known.value == pytest.approx(anew.value, rel=2e-3)
-    assert (known.displacement - anew.displacement).abs().max() <= 1e-3 * 0.02
-    assert known.dropped_mass <= 1.1 * anew.dropped_mass
-    assert known.lower <= anew.value <= known.upper
 
 
 def test_truncation_leaves_out_far_pairs_of_a_larger_problem():

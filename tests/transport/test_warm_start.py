@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from otreg.errors import ArgumentError
 from otreg.measures import Measure
 from otreg.transport import Sinkhorn
 from otreg.transport import pyramid_kernels as kernels
@@ -73,29 +72,3 @@ def test_a_warm_start_on_the_points_builds_no_cells(monkeypatch, features):
     second = settings(a, target, warm_start=first.warm_start)
     assert second.value == pytest.approx(value, rel=1e-2)
     assert second.displacement.isfinite().all()
-
-
-def test_points_that_moved_a_little_keep_their_order_and_cells():
-    a, b = sphere(6000, 1), sphere(5500, 2)
-    solve = Sinkhorn(blur=0.05, reduction="cpu", cell=1e-3)
-    first = solve(a, b)
-    waves = Measure(a.points + 0.02 * torch.sin(4 * a.points), a.weights)
-    far = Measure(a.points + 0.03, a.weights)
-    old, new = first._source.pyramid, solve.prepare(waves, warm_start=first.warm_start).pyramid
-    assert new.origin is old
-    assert solve.prepare(far, warm_start=first.warm_start).pyramid.origin is not old
-    assert torch.equal(new[0].points, waves.points[old.order])
-    level = old.level(0.07)
-    assert level == new.level(0.07) > 0
-    cells, before = new[level], old[level]
-    assert torch.equal(cells.parents, before.parents)
-    assert (cells.weights - before.weights).abs().max() <= 1e-15
-    assert (cells.points - new.coarsen(new[0].points, level)).abs().max() <= 1e-12
-
-
-def test_another_number_of_points_is_refused_whatever_is_known():
-    a, b = sphere(5000, 1), sphere(5000, 2)
-    start = Sinkhorn(blur=0.1, reduction="cpu", cell=1e-3)(a, b).warm_start
-    for n in (4999, 5001):
-        with pytest.raises(ArgumentError, match="as many points"):
-            Sinkhorn(blur=0.1, reduction="cpu", cell=1e-3)(sphere(n, 3), b, warm_start=start)

@@ -150,18 +150,6 @@ class Reduction(Protocol):
         """The levels on which this backend works; cells no finer than ``finest_cell`` above the points."""
         ...
 
-    def couple(
-        self,
-        source: Cloud,
-        target: Cloud,
-        f: Potential,
-        g: Potential,
-        temperature: Temperature,
-        like: Coupling | None = None,
-    ) -> Coupling:
-        """Prepare softmins around the potentials f of the rows and g of the columns.
-
-        like: a coupling of the same points in the same order, elsewhere or with other potentials. What it measured may
-        be used for what it still says about this one.
-        """
+    def couple(self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature) -> Coupling:
+        """Prepare softmins around the potentials f of the rows and g of the columns."""
         ...

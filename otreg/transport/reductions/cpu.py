@@ -1,8 +1,7 @@
 """The CPU reduction: compiled, block-sparse, on a pyramid. The loops are in :mod:`.cpu_search` and :mod:`.cpu_softmin`.
 
 A coupling finds the pairs of blocks that can hold plan mass from a bound on the potentials (never from geometry alone),
-then lets later softmins skip the blocks that were *measured* to hold nothing, there or in a nearby problem
-(:mod:`.cpu_memory`).
+then lets later softmins skip the blocks that were *measured* to hold nothing.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ import torch
 
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid, build_pyramid
-from otreg.transport.reductions.base import Coupling, Potential, Temperature
+from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.cpu_blocks import BLOCK, GROUP, SLICE
-from otreg.transport.reductions.cpu_memory import carried_bounds
 from otreg.transport.reductions.cpu_search import block_statistics, drop_weak_blocks, find_active_slices
 from otreg.transport.reductions.cpu_softmin import softmin_blocks
 
@@ -36,8 +34,6 @@ _LOG_NOTHING = -1e30  # stands for log(0): finite, for kernels compiled without 
 _PAIRS_PER_THREAD = 16
 # So few pairs are summed in float64, which costs next to nothing.
 _FEW_PAIRS = 2**16
-# What is not measured anew must hold even less, since all that is known of it is a bound.
-_SURELY = 0.05
 # Blurs far beyond the size of the measures need float64, too: float32 leaves an error of 1e-7 eps in the value.
 _LITTLE = 0.1
 
@@ -69,18 +65,9 @@ class CpuReduction:
         """Hilbert-sorted points and cells of ``finest_cell * 2^k``."""
         return build_pyramid(measure, finest_cell)
 
-    def couple(
-        self,
-        source: Cloud,
-        target: Cloud,
-        f: Potential,
-        g: Potential,
-        temperature: Temperature,
-        like: Coupling | None = None,
-    ) -> CpuCoupling:
+    def couple(self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature) -> CpuCoupling:
         """Search the active slices for the potentials (f, g) and return the softmins over them."""
-        known = like if isinstance(like, CpuCoupling) else None
-        return CpuCoupling(source, target, f, g, temperature, exact=self.exact, like=known)
+        return CpuCoupling(source, target, f, g, temperature, exact=self.exact)
 
 
 @final
@@ -88,31 +75,20 @@ class CpuCoupling:
     """Softmins over the active slices of two clouds."""
 
     def __init__(
-        self,
-        source: Cloud,
-        target: Cloud,
-        f: Potential,
-        g: Potential,
-        temperature: Temperature,
-        *,
-        exact: bool = False,
-        like: CpuCoupling | None = None,
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature, *, exact: bool = False
     ) -> None:
         rows = _Side(source)
         columns = rows if target is source else _Side(target)
-        self._problem = source.points.shape, target.points.shape, temperature.p, temperature.eps
+        self._cut = temperature.cut
         exact = exact or len(source) * len(target) <= _FEW_PAIRS or _sees_little(source, target, temperature)
         # Polynomial and sums in float32: below 1e-6 wherever blocks are not wide, and those are summed in float64.
         self.rounding = 3e-14 if exact else 2e-6
         seen_f, seen_g = f.damped(source, temperature.source_damping), g.damped(target, temperature.target_damping)
-        known = known_columns = None
-        if like is not None and like._problem == self._problem:
-            known, known_columns = like._rows.measured, like._columns.measured
-        self._rows: _Sums = _Sums(rows, columns, f, seen_g, temperature, exact, known)
+        self._rows = _Sums(rows, columns, f, seen_g, temperature, exact)
         if columns is rows and g is f:
-            self._columns: _Sums = self._rows
+            self._columns = self._rows
         else:
-            self._columns = _Sums(columns, rows, g, seen_f, temperature, exact, known_columns)
+            self._columns = _Sums(columns, rows, g, seen_f, temperature, exact)
 
     @property
     def complete(self) -> bool:
@@ -129,9 +105,10 @@ class CpuCoupling:
         return self._columns.softmin(f, previous, moments)
 
     def settle(self) -> None:
-        self._rows.drop_weak_blocks()
+        smallest = math.exp(-self._cut)
+        self._rows.drop_weak_blocks(smallest)
         if self._columns is not self._rows:
-            self._columns.drop_weak_blocks()
+            self._columns.drop_weak_blocks(smallest)
 
 
 def _sees_little(source: Cloud, target: Cloud, temperature: Temperature) -> bool:
@@ -161,41 +138,15 @@ class _Side:
             return block_statistics(self.points, f, image, self.weights, size, p)
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """Bounds on what active slices hold, with the points and potentials for which they do.
-
-    x (n, D), f (n,): rows; y (m, D), g (m,): columns, the latter plus eps log b; starts, slices: as the search found
-    them; bounds: (slices,) what was measured or, where it is below that, carried from another problem.
-    """
-
-    x: Floats
-    f: Floats
-    y: Floats
-    g: Floats
-    starts: npt.NDArray[np.int64]
-    slices: npt.NDArray[np.int32]
-    bounds: Singles
-
-
 class _Sums:
     """Softmins of one side over the active slices of the other."""
 
     def __init__(
-        self,
-        rows: _Side,
-        columns: _Side,
-        f: Potential,
-        g: Potential,
-        temperature: Temperature,
-        exact: bool,
-        known: _Measured | None,
+        self, rows: _Side, columns: _Side, f: Potential, g: Potential, temperature: Temperature, exact: bool
     ) -> None:
-        """f: softmins on the rows, as far as known; g: potentials that the rows see on the columns. known: what the
-        softmins of a nearby problem measured."""
+        """f: softmins on the rows, as far as known; g: potentials that the rows see on the columns."""
         p, d = temperature.p, rows.points.shape[1]
         self._rows, self._columns, self._eps, self._p, self._exact = rows, columns, temperature.eps, p, exact
-        self._smallest = math.exp(-temperature.cut)
         row_blocks, row_slices = (np.ascontiguousarray(rows.statistics(f, size, p).T) for size in (BLOCK, SLICE))
         groups, slices = (columns.statistics(g, size, p) for size in (GROUP, SLICE))
         with _threads_for(len(row_blocks) * groups.shape[1]):
@@ -203,35 +154,29 @@ class _Sums:
                 row_blocks, row_slices, groups, slices, temperature.eps, -temperature.cut, p
             )
         self._images = np.ascontiguousarray(row_slices[:, d : 2 * d])
+        # The first softmin measures what each slice holds, so that those that hold nothing can be dropped.
+        self._peak: Singles | None = None
         masses = row_blocks[:, 3 * d + 2]
         self._shares = masses / masses.sum()
-        self._all = len(row_blocks) * slices.shape[1]
-        self._not_found = self.dropped = float((dropped * self._shares).sum())
-        # The first softmin measures what each slice holds, so that those that hold nothing can be dropped.
-        self.measured: _Measured | None = None
-        self._known = None if known is None else (known, row_blocks, slices)
-
-    @property
-    def complete(self) -> bool:
-        return len(self._active) == self._all
+        self.dropped = float((dropped * self._shares).sum())
+        self.complete = len(self._active) == len(row_blocks) * slices.shape[1]
 
     def softmin(self, g: torch.Tensor, previous: Potential, moments: int) -> Potential:
-        points, f = self._rows.points, previous.values.numpy()
+        points = self._rows.points
         n, d = points.shape
         moments = min(moments, self._p)
         values, image, jacobian = np.empty(n), np.empty((n, d)), np.empty((n, d, d))
-        charge = g.numpy() * (_LOG2E / self._eps) + self._columns.log_weights
-        memory, peak = self.measured, _NOTHING_TO_MEASURE
-        if memory is None:
-            memory, places = self._without_known_nothing(f, charge * (self._eps / _LOG2E))
-            peak = np.empty(len(self._active), dtype=np.float32)
+        if self._peak is None:
+            self._peak = peak = np.empty(len(self._active), dtype=np.float32)
+        else:
+            peak = _NOTHING_TO_MEASURE
         with _threads_for(len(self._active) // (BLOCK // SLICE)):
             softmin_blocks(
                 points,
-                f,
+                previous.values.numpy(),
                 self._images,
                 self._columns.transposed,
-                charge,
+                g.numpy() * (_LOG2E / self._eps) + self._columns.log_weights,
                 self._starts,
                 self._active,
                 self._eps,
@@ -243,40 +188,15 @@ class _Sums:
                 jacobian,
                 peak,
             )
-        if self.measured is None:
-            memory.bounds[places] = peak
-            self.measured = memory
         return Potential(
             torch.from_numpy(values),
             torch.from_numpy(image) if moments else previous.image,
             torch.from_numpy(jacobian) if moments == 2 else None,
         )
 
-    def _without_known_nothing(self, f: Floats, g: Floats) -> tuple[_Measured, npt.NDArray[np.int32] | slice]:
-        """Leaves out of the first softmin what is known to hold nothing.
-
-        Returns what is known of all slices that the search found, and the places there of those that are left.
-        """
-        starts, slices = self._starts, self._active
-        here = self._rows.points, f, self._columns.points, g, starts, slices
-        if self._known is None:
-            return _Measured(*here, np.empty(len(slices), dtype=np.float32)), slice(None)
-        old, row_blocks, column_slices = self._known
-        there = old.x, old.f, old.y, old.g, old.starts, old.slices, old.bounds
-        little = _SURELY * self._smallest
-        bounds = carried_bounds(*here, *there, row_blocks, column_slices, self._eps, self._p, little)
-        every = np.arange(len(slices), dtype=np.int32)
-        self._starts, places, dropped = drop_weak_blocks(starts, every, bounds, little)
-        self._active = slices[places]
-        self.dropped = self._not_found + float((dropped * self._shares).sum())
-        self._known = None
-        return _Measured(*here, bounds), places
-
-    def drop_weak_blocks(self) -> None:
-        """Leaves out of the softmins to come what was measured to hold nothing."""
-        if self.measured is not None:
-            known = self.measured
-            self._starts, self._active, dropped = drop_weak_blocks(
-                known.starts, known.slices, known.bounds, self._smallest
-            )
-            self.dropped = self._not_found + float((dropped * self._shares).sum())
+    def drop_weak_blocks(self, smallest: float) -> None:
+        if self._peak is not None and len(self._peak):
+            self._starts, active, dropped = drop_weak_blocks(self._starts, self._active, self._peak, smallest)
+            self.complete = self.complete and len(active) == len(self._active)
+            self.dropped += float((dropped * self._shares).sum())
+            self._active, self._peak = active, _NOTHING_TO_MEASURE

@@ -13,7 +13,7 @@ import torch
 from otreg.measures import Measure
 from otreg.transport import devices
 from otreg.transport.pyramid import Cloud, Pyramid, single_level
-from otreg.transport.reductions.base import Coupling, Potential, Temperature
+from otreg.transport.reductions.base import Potential, Temperature
 
 # 2^20 pairs of float64 at a time: temporaries of 8 MiB, which stay near the caches.
 _PAIRS_AT_A_TIME = 2**20
@@ -33,13 +33,7 @@ class DenseReduction:
         return single_level(measure)
 
     def couple(
-        self,
-        source: Cloud,
-        target: Cloud,
-        f: Potential,
-        g: Potential,
-        temperature: Temperature,
-        like: Coupling | None = None,
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
     ) -> DenseCoupling:
         """Softmins between all points, whatever the potentials."""
         return DenseCoupling(source, target, temperature.eps, temperature.p)

@@ -27,7 +27,7 @@ from otreg.measures import Measure
 from otreg.transport import devices
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.pyramid_torch import build_pyramid_on_device
-from otreg.transport.reductions.base import Coupling, Potential, Temperature
+from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.blocks import ActivePairs, BlockSearch
 from otreg.transport.sums import run_lengths
 
@@ -59,13 +59,7 @@ class KeopsReduction:
         return build_pyramid_on_device(measure, finest_cell)
 
     def couple(
-        self,
-        source: Cloud,
-        target: Cloud,
-        f: Potential,
-        g: Potential,
-        temperature: Temperature,
-        like: Coupling | None = None,
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
     ) -> KeopsCoupling:
         """Search the active blocks around (f, g). Raises ResourceError when KeOps cannot compile."""
         _kernel(temperature.p, 1, source.points.shape[1], source.points.device)

@@ -21,7 +21,7 @@ from otreg.errors import ArgumentError, ResourceError
 from otreg.measures import Measure
 from otreg.transport.pyramid import Cloud, Pyramid
 from otreg.transport.pyramid_torch import build_pyramid_on_device
-from otreg.transport.reductions.base import Coupling, Potential, Temperature
+from otreg.transport.reductions.base import Potential, Temperature
 from otreg.transport.reductions.blocks import ActivePairs, BlockSearch, padded
 
 if TYPE_CHECKING:
@@ -84,13 +84,7 @@ class TritonReduction:
         return build_pyramid_on_device(measure, finest_cell)
 
     def couple(
-        self,
-        source: Cloud,
-        target: Cloud,
-        f: Potential,
-        g: Potential,
-        temperature: Temperature,
-        like: Coupling | None = None,
+        self, source: Cloud, target: Cloud, f: Potential, g: Potential, temperature: Temperature
     ) -> TritonCoupling:
         """Search the active blocks around (f, g) and return the softmins over them."""
         return TritonCoupling(source, target, f, g, temperature, exact=self.exact)
