@@ -52,7 +52,9 @@ class Cells:
         measure, d = self.measure, self.measure.dimension
         if d > 3:
             return measure
-        matrix = torch.eye(d).to(measure.points) if model is None else _linear_part(model)
+        matrix = (
+            torch.eye(d, dtype=torch.float64, device=measure.points.device) if model is None else _linear_part(model)
+        )
         if self._built is None or not self._built.fits(matrix):
             self._built = self._build(matrix, model, turning=turning)
         centroids, weights = self._built.cells(_CELL * blur)
