@@ -84,17 +84,14 @@ def gauss_newton(
         rows = level.rows(state, ways, weights)
         plain, state = guard.step(rows, state)
         accelerated = mixing.step(state.model, plain, rows)
-        new, ending = None, None
-        if accelerated is not None:
-            new = None if guard.folds(accelerated) else _accept(level, accelerated, state)
-            if new is None:
+        new = None
+        if accelerated is not None and not guard.folds(accelerated):
+            new = _accept(level, accelerated, state)
+        if new is None:
+            if accelerated is not None:
                 mixing.reset()
-                # What a plain step gains is in proportion to its square: so short, it is not worth another transport.
-                if rms(moved_by(plain, rows) - rows.here, rows.weights) <= tolerance:
-                    ending = Ending.CONVERGED
-        if new is None and ending is None:
             new = _shorten(level, plain, state, rows, tolerance)
-            ending = Ending.NO_DESCENT if new is None else None
+        ending = Ending.NO_DESCENT if new is None else None
         move = 0.0
         if new is not None:
             move = rms(new.moved - state.moved, weights)

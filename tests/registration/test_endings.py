@@ -79,24 +79,6 @@ def test_steps_that_gain_nothing_end_a_blur(turned, monkeypatch):
     assert min(step.move for step in steps) > 1e-9
 
 
-def test_a_blur_ends_where_acceleration_fails_and_a_plain_step_is_within_the_tolerance(turned, monkeypatch):
-    level, state = level_and_state(turned)
-    first = next(OPTIMISERS["gauss-newton"](level, state, RegistrationSettings(), 1e-9))
-    evaluate, evaluated = Level.evaluate, []
-
-    def rising(self, model, start):
-        # The first step is plain and descends; what comes after it, an accelerated one, does not.
-        evaluated.append(model)
-        answer = evaluate(self, model, start)
-        return answer if len(evaluated) == 1 else replace(answer, loss=state.loss + 1)
-
-    monkeypatch.setattr(Level, "evaluate", rising)
-    steps = list(OPTIMISERS["gauss-newton"](level, state, RegistrationSettings(), 0.9 * first.move))
-    assert [step.ending for step in steps] == [None, Ending.CONVERGED]
-    assert steps[1].evaluation is steps[0].evaluation
-    assert len(evaluated) == 2
-
-
 def test_gauss_newton_keeps_the_last_state_when_the_transport_is_not_finite(turned):
     # No input is known that makes the engine return NaN, so the answer of the engine is replaced.
     level, state = level_and_state(turned)
