@@ -2,8 +2,7 @@
 
 A blur sees nothing finer than itself, so both measures are quantised to cells of its size, and each cell of the source
 is moved by the model through the centroid of its points *before* they moved: the model is always fitted in source
-coordinates.
-Landmarks are further rows of that fit, and a further term of the loss.
+coordinates. Landmarks are further rows of that fit, and a further term of the loss.
 """
 
 from __future__ import annotations
