@@ -36,6 +36,9 @@ SPLINES: Final[tuple[ModelName, ...]] = ("spline", "tps")
 # What ``init`` may be, besides the path of a transform.
 INIT_WORDS: Final = ("auto", "search", "centroid", "none")
 
+# What ``sampling`` may be, besides a number.
+SAMPLING_WORDS: Final = ("auto", "vertices", "faces")
+
 # What ``reach: auto`` means, in blurs. Real pairs never have the same area everywhere, so conserving mass is wrong for
 # them; between 1 and 5 blurs the errors on whole shapes hardly differ, and parts that overlap want the smaller ones.
 AUTO_REACH_BLURS: Final = 2.0
@@ -108,9 +111,9 @@ def _models(value: object) -> tuple[str, ...]:
 
 
 def _sampling(value: object) -> object:
-    """ "vertices", "faces" or a number of samples, at least 2."""
+    """ "auto", "vertices", "faces" or a number of samples, at least 2."""
     try:
-        if value in ("vertices", "faces"):
+        if value in SAMPLING_WORDS:
             return value
         # 1e4 in a file is a float.
         whole = isinstance(value, (str, int)) or (isinstance(value, float) and value.is_integer())
@@ -118,7 +121,7 @@ def _sampling(value: object) -> object:
     except ValueError:
         count = 0
     if count < 2:
-        raise ArgumentError(f"must be 'vertices', 'faces' or a number of samples of at least 2; got {value!r}")
+        raise ArgumentError(f"must be 'auto', 'vertices', 'faces' or a number of samples of at least 2; got {value!r}")
     return count
 
 
@@ -217,12 +220,15 @@ class TransportConfig(BaseModel, ABC):
     )
     seed: int = Field(default=0, ge=0, lt=2**63, title="INTEGER", description="Seed of everything random.")
     sampling: Annotated[
-        Literal["vertices", "faces"] | int, BeforeValidator(_sampling), counts_schema(("vertices", "faces"), least=2)
+        Literal["auto", "vertices", "faces"] | int,
+        BeforeValidator(_sampling),
+        counts_schema(SAMPLING_WORDS, least=2),
     ] = Field(
-        default="vertices",
-        title="vertices|faces|COUNT",
-        description="Points that stand for a shape: its vertices with the area around them, its faces with their area, "
-        "or so many random points of its surface.",
+        default="auto",
+        title="auto|vertices|faces|COUNT",
+        description="Points that stand for a shape: its vertices with the area around them, its faces with their area "
+        "(large ones in pieces of twice the blur), or so many random points of its surface; 'auto' takes vertices, but "
+        "faces where they are large and the other shape has not the same ones.",
     )
     weights: Annotated[str | None, BeforeValidator(_column), OPTIONAL_TEXT_SCHEMA] = Field(
         default=None,

@@ -48,6 +48,7 @@ def distance_files(
         "schema": "otreg.distance/1",
         "inputs": {"source": input_record(source, source_shape), "target": input_record(target, target_shape)},
         "settings": config.model_dump(mode="json"),
+        "sampling": pair.sampling_record,
         "computed_on": where,
         "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale, "unit": "file units"},
         "divergence": divergence.to_dict(),

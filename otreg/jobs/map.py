@@ -115,6 +115,7 @@ def map_files(
         "inputs": {role: input_record(path, shapes[role]) for role, path in inputs.items()},
         "outputs": {role: "-" if outputs.piped else str(path) for role, path in files.items()},
         "settings": config.model_dump(mode="json"),
+        "sampling": pair.sampling_record,
         "computed_on": where,
         "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale, "unit": "file units"},
         "points": counts,

@@ -14,8 +14,9 @@ from otreg.config import SPLINES, RegisterConfig, TransportConfig
 from otreg.errors import ArgumentError, InputError
 from otreg.jobs.device import device_named
 from otreg.jobs.reading import Reading
+from otreg.jobs.sampling import edge_bound, samplings_for
 from otreg.measures import Frame, Measure
-from otreg.measures.from_shape import measure_from_shape
+from otreg.measures.from_shape import Sampling, measure_from_shape
 from otreg.measures.shape_features import labels_of, normals_of, sides_agree
 from otreg.shapes import Shape
 
@@ -25,7 +26,8 @@ class Pair:
     """A source and a target: as they were read, and as measures in the target's frame.
 
     features: (n, k) and (m, k) at the points of the two shapes, in frame units, as the measures have them at theirs;
-    None without any. turning: they are normals, and turn with the source.
+    None without any. turning: they are normals, and turn with the source. samplings: what the measures were made of,
+    source first.
     """
 
     source: Shape
@@ -35,6 +37,12 @@ class Pair:
     target_measure: Measure
     features: tuple[torch.Tensor, torch.Tensor] | None
     turning: bool
+    samplings: tuple[Sampling, Sampling]
+
+    @property
+    def sampling_record(self) -> dict[str, Sampling]:
+        """What stood for each shape, in pure JSON types."""
+        return dict(zip(("source", "target"), self.samplings, strict=True))
 
 
 def read_pair(source: Path, target: Path, reading: Reading) -> tuple[Shape, Shape]:
@@ -61,10 +69,17 @@ def measure_pair(source: Shape, target: Shape, config: TransportConfig) -> Pair:
     kind, _, column = _chosen_features(source, target, config).partition(":")
     length = config.feature_distance.in_frame(frame.scale)
     features = _features(source, target, kind, column or None, length)
+    samplings = samplings_for(source, target, config, diagonal=frame.scale)
     measures = []
-    for shape, values in zip((source, target), features or (None, None), strict=True):
+    for shape, sampling, values in zip((source, target), samplings, features or (None, None), strict=True):
         measure = measure_from_shape(
-            shape, frame, sampling=config.sampling, weights=config.weights, features=values, seed=config.seed
+            shape,
+            frame,
+            sampling=sampling,
+            weights=config.weights,
+            features=values,
+            longest_edge=edge_bound(shape, config, diagonal=frame.scale),
+            seed=config.seed,
         )
         its_features = None if measure.features is None else measure.features.to(device)
         measures.append(Measure(measure.points.to(device), measure.weights.to(device), its_features))
@@ -72,7 +87,7 @@ def measure_pair(source: Shape, target: Shape, config: TransportConfig) -> Pair:
     on_device = None
     if features is not None:
         on_device = torch.from_numpy(features[0]).to(device), torch.from_numpy(features[1]).to(device)
-    return Pair(source, target, frame, source_measure, target_measure, on_device, turning=kind == "normals")
+    return Pair(source, target, frame, source_measure, target_measure, on_device, kind == "normals", samplings)
 
 
 def unused_settings(config: TransportConfig, pair: Pair) -> list[str]:

@@ -18,7 +18,6 @@ import torch
 from otreg.config import INIT_WORDS, SPLINES, Length, RegisterConfig
 from otreg.io import write_fields, write_json, write_matrix, write_shape
 from otreg.jobs.apply import moved_shape
-from otreg.jobs.coarseness import coarse_mesh
 from otreg.jobs.conversion import check_conversion, extension_for
 from otreg.jobs.device import computed_on, device_named
 from otreg.jobs.divergence import Divergence
@@ -28,6 +27,7 @@ from otreg.jobs.pair import Pair, measure_pair, read_pair, thread_limit, unused_
 from otreg.jobs.plain import plain
 from otreg.jobs.provenance import absolute_path, input_record, machine, versions
 from otreg.jobs.reading import Reading, warnings_of
+from otreg.jobs.sampling import coarse_mesh
 from otreg.jobs.spaces import common_space
 from otreg.jobs.start import read_start, start_model
 from otreg.models.transform import Transform
@@ -141,7 +141,8 @@ def register_files(
             space=space,
         )
         moved = moved_shape(source_shape, transform)
-        warnings += coarse_mesh(moved, target_shape, config, diagonal=pair.frame.scale)
+        if config.weights is None:
+            warnings += coarse_mesh(moved, target_shape, pair.samplings, blur=settings.blur, diagonal=pair.frame.scale)
         divergence = Divergence.of(registration.transport, pair.frame)
         where = computed_on(pair.source_measure.points.device, registration.transport.reduction)
         quality = quality_of(
@@ -173,6 +174,7 @@ def register_files(
         },
         "settings": config.model_dump(mode="json"),
         "resolved": plain(settings),
+        "sampling": pair.sampling_record,
         "computed_on": where,
         "frame": {"origin": list(pair.frame.origin), "scale": pair.frame.scale, "unit": "file units"},
         "search": plain(registration.search),

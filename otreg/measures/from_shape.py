@@ -15,15 +15,18 @@ import torch
 from otreg.errors import ArgumentError, InputError
 from otreg.measures.frame import Frame
 from otreg.measures.measure import Measure
+from otreg.shapes.cutting import longest_edges, pieces_of
 from otreg.shapes.describe import describe
-from otreg.shapes.shape import Shape
-from otreg.shapes.sizes import cell_sizes, lumped_sizes, order_of, owners, simplex_sizes, top_blocks
+from otreg.shapes.shape import CellBlock, Shape
+from otreg.shapes.sizes import ORDER, cell_sizes, lumped_sizes, order_of, owners, simplex_sizes, top_blocks
 from otreg.shapes.triangles import fan
 
 __all__ = ["Sampling", "describe", "measure_from_shape", "weights_of_shape"]
 
 Floats = npt.NDArray[np.float64]
 Sampling = Literal["vertices", "faces"] | int
+# Cells are cut into about as many pieces at most: ten times those of a surface at a blur of 1 %.
+MOST_PIECES = 250_000
 
 
 def weights_of_shape(shape: Shape) -> Floats:
@@ -47,13 +50,15 @@ def measure_from_shape(
     sampling: Sampling = "vertices",
     weights: str | None = None,
     features: Floats | None = None,
+    longest_edge: float = np.inf,
     seed: int = 0,
 ) -> Measure:
     """The shape as a measure of mass 1, in frame units, float64, on the CPU.
 
     sampling: "vertices" puts each point's share of the surface on it (point i of the measure is point i of the shape);
-    "faces" puts each cell's size on its centroid; a number draws that many points evenly from the surface, or from the
-    points of a cloud.
+    "faces" puts each cell's size on its centroid, or, where it has an edge longer than ``longest_edge`` (file units),
+    the sizes of its pieces on theirs; a number draws that many points evenly from the surface, or from the points of a
+    cloud.
     weights: name of a point attribute to weigh the points by instead (>= 0, finite, with a positive sum).
     features: (n, k) of the points, in frame units; faces and samples get a mean of those of their corners.
     seed: of the draw. Raises InputError when the points are fewer than 2 or all equal, or the weights are unusable.
@@ -69,7 +74,7 @@ def measure_from_shape(
     elif sampling == "faces":
         if mass is not None:
             raise ArgumentError("weights belong to points: they need sampling 'vertices' or a number; got 'faces'")
-        values, mass = _centroids(shape, values)
+        values, mass = _centroids(shape, values, longest_edge)
     elif isinstance(sampling, int) and not isinstance(sampling, bool) and sampling >= 2:
         values, mass = _samples(shape, values, sampling, mass, np.random.default_rng(seed))
     else:
@@ -110,14 +115,22 @@ def _attribute_weights(shape: Shape, name: str) -> Floats:
     return mass
 
 
-def _centroids(shape: Shape, values: Floats) -> tuple[Floats, Floats]:
-    """Means of (n, k) values over the corners of the cells, and the cells' sizes up to a common factor."""
+def _centroids(shape: Shape, values: Floats, longest_edge: float) -> tuple[Floats, Floats]:
+    """Means of (n, k) values over the corners of the cells or of their pieces, and sizes up to a common factor."""
     blocks = top_blocks(shape)
     if not blocks:
         raise InputError(f"{_name(shape)}sampling 'faces' needs a shape with cells; found a cloud. Use 'vertices'")
-    scaled, _ = _scaled(shape.points)
+    scaled, scale = _scaled(shape.points)
+    d = shape.dimension
     means, sizes = [], []
     for block in blocks:
+        simplices = _simplices(block)
+        if longest_edges(scaled[simplices]).max(initial=0.0) > longest_edge / scale:
+            both = np.concatenate([scaled, values], axis=1)
+            middles, size = pieces_of(both[simplices], longest=longest_edge / scale, dimension=d, most=MOST_PIECES)
+            means.append(middles[:, d:])
+            sizes.append(size)
+            continue
         owner = owners(block)
         count = np.maximum(np.bincount(owner, minlength=len(block)), 1)
         corner = values[block.indices.reshape(-1)] - values[0]
@@ -125,6 +138,11 @@ def _centroids(shape: Shape, values: Floats) -> tuple[Floats, Floats]:
         means.append(np.stack(sums, axis=1) / count[:, None] + values[0])
         sizes.append(cell_sizes(block, scaled))
     return np.concatenate(means), np.concatenate(sizes)
+
+
+def _simplices(block: CellBlock) -> npt.NDArray[np.int64]:
+    """(m, k) corners of the simplices of one block of cells."""
+    return fan(block) if ORDER[block.kind] == 2 else block.indices
 
 
 def _samples(
@@ -141,9 +159,7 @@ def _samples(
             chosen = _stratified(mass, count, random)
         return values[chosen], np.full(count, 1 / count)
     scaled, _ = _scaled(shape.points)
-    simplices = np.concatenate(
-        [fan(b) if b.kind in ("triangle", "quad", "polygon") else b.indices for b in top_blocks(shape)]
-    )
+    simplices = np.concatenate([_simplices(block) for block in top_blocks(shape)])
     sizes = simplex_sizes(scaled[simplices])
     if not sizes.any():
         return values[:1], np.zeros(1)

@@ -22,6 +22,8 @@ _NEIGHBOURS = 4
 _LARGEST_STEP = 0.5
 # Directions in which the data ask for less than this share of the others stay as they are.
 _RANK = 1e-6
+# What they ask for below this share of the most is rounding, in single precision.
+_ROUNDING = 1e-5
 
 
 def shape_metric(points: torch.Tensor) -> torch.Tensor:
@@ -75,7 +77,10 @@ def small_motion(
     change[..., k:, :k] = -torch.einsum("kde,...e->...dk", directions, centre)
     normal = (change.mT @ normal @ change).double()
     right = (change.mT @ right[..., None]).double()
-    ridge = _RANK * normal.diagonal(dim1=-2, dim2=-1) + torch.finfo(torch.float64).tiny
+    # Where all weight is on one point a turn does nothing.
+    diagonal = normal.diagonal(dim1=-2, dim2=-1)
+    least = _ROUNDING * diagonal.amax(-1, keepdim=True)
+    ridge = torch.maximum(_RANK * diagonal, least - diagonal) + torch.finfo(torch.float64).tiny
     solution = torch.linalg.solve(normal + torch.diag_embed(ridge), right)[..., 0].to(points.dtype)
     turn, shift = solution[..., :k], solution[..., k:]
     size = turn.norm(dim=-1, keepdim=True)

@@ -201,7 +201,8 @@ def _landmark_table(landmarks: Mapping[str, Any]) -> Table:
 
 
 def _lists(record: Mapping[str, Any]) -> tuple[Listing, ...]:
-    provenance = {name: record[name] for name in ("inputs", "outputs", "frame", "computed_on") if name in record}
+    names = ("inputs", "outputs", "sampling", "frame", "computed_on")
+    provenance = {name: record[name] for name in names if name in record}
     times = {
         f"seconds to {name}" if name != "total" else "seconds": f"{s:.3g}" for name, s in record["seconds"].items()
     }

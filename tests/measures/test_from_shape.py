@@ -82,6 +82,21 @@ def test_measures_have_mass_one_in_the_frame(sampling: str | int) -> None:
         assert np.abs(frame.to_file(measure.points.numpy()) - centroids).max() < 1e-12
 
 
+@pytest.mark.parametrize(
+    "cells", [block("quad", [0, 1, 2, 3]), polygon([0, 1, 2, 3]), block("triangle", [0, 1, 2], [0, 2, 3])]
+)
+def test_pieces_of_large_faces_fill_them(cells: CellBlock) -> None:
+    square = np.array([[-1.0, -1, 0], [1, -1, 0], [1, 1, 0], [-1, 1, 0]])
+    shape = Shape(5 * square + 3, (cells,))
+    cut = measure_from_shape(shape, UNIT, sampling="faces", features=square[:, :1], longest_edge=0.5)
+    points, weights = cut.points.numpy() - 3, cut.weights.numpy()
+    assert weights @ points == pytest.approx([0, 0, 0])
+    # A side of 10 has a variance of 10^2 / 12; pieces of at most 0.5 lose less than 0.5^2.
+    assert points[:, :2].T @ (weights[:, None] * points[:, :2]) == pytest.approx(np.eye(2) * 100 / 12, abs=0.25)
+    assert cut.features is not None
+    assert cut.features[:, 0].numpy() == pytest.approx(points[:, 0] / 5)
+
+
 def test_samples_follow_the_surface_and_the_seed() -> None:
     # Two triangles, one with three times the area of the other; every point must lie in its triangle.
     points = np.array([[0.0, 0], [1, 0], [0, 1], [10, 0], [13, 0], [10, 1]])

@@ -266,3 +266,16 @@ def test_a_start_that_has_not_moved_yet_does_not_lose_to_one_that_fits_by_chance
     )
     assert first == [0, 1]
     assert later == [0]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_small_motion_of_one_heavy_point_is_its_way_and_no_turn(seed):
+    random = torch.Generator().manual_seed(seed)
+    points, ways = (0.3 * torch.randn(12, 3, generator=random) for _ in range(2))
+    weights = torch.zeros(3, 12)
+    weights[0, seed], weights[1, :] = 1.0, 1.0  # and no weight at all in the last of the three
+    matrix, offset = small_motion(points, ways, weights, shape_metric(points), scale=False)
+    assert (matrix[0] - torch.eye(3)).abs().max() < 0.02
+    assert (matrix[0] @ points[seed] + offset[0] - points[seed] - ways[seed]).abs().max() < 1e-4
+    assert matrix.isfinite().all() and offset.isfinite().all()
+    assert (matrix[2] - torch.eye(3)).abs().max() < 1e-6
