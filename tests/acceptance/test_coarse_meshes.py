@@ -8,8 +8,7 @@ from otreg.config import RegisterConfig, load_settings
 from otreg.io import read_shape, write_shape
 from otreg.jobs import Outputs, register_files
 from otreg.shapes import CellBlock, Shape
-
-from ..registration.shapes import SURFACES, rotation, sphere
+from tests.registration.shapes import SURFACES, rotation, sphere
 
 
 def mesh(name, n, *, seed=0):
