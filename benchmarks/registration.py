@@ -1,14 +1,15 @@
 """Registration of real pairs with known truth, side by side in one run: otreg and the tools that people use instead.
 
-    python benchmarks/registration.py            (about 20 minutes; writes results/registration.json)
+    python benchmarks/registration.py            (about half an hour; writes results/registration.json)
     python benchmarks/registration.py --quick    (a few minutes, to see that everything runs; writes nothing)
 
 Each pair (see peers/cases.py) is registered as given and from random poses, by every tool that takes such a pair (see
 peers/tools.py), each tool in a process of its own that has warmed up. A solve over the limit is killed and recorded as
 such, and the tool does not get that pair again. Errors are those of peers/scoring.py; seconds are those of the solve;
-memory is its peak above what the process held before its first one. The installed command is timed as well, from the
-start of its interpreter to the last file written. Tools that are not installed (peers/requirements.txt) are left out by
-name.
+memory is its peak above what the process held before its first one. In the end the installed command is timed on the
+pairs as given, from the start of its interpreter to the last file written, in three rounds over all of them, since a
+machine may be slow for a minute; the median counts. Tools that are not installed (peers/requirements.txt) are left out
+by name.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import json
 import os
 import pickle
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -41,6 +43,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 START_LIMIT = 120  # seconds until a tool must be ready
 QUICK_POINTS = 7000
+ROUNDS = 3  # over all pairs with the installed command
 
 
 @dataclass
@@ -56,6 +59,8 @@ class Run:
     # (tool, pair) that took longer than the limit.
     slow: set[tuple[str, str]] = field(default_factory=set)
     children: dict[str, Child] = field(default_factory=dict)
+    # Rows of otreg that want the time of the command, each with its case.
+    commands: list[tuple[dict[str, Any], Case]] = field(default_factory=list)
 
     @property
     def elapsed(self) -> float:
@@ -82,6 +87,7 @@ def main() -> None:
         finally:
             for child in run.children.values():
                 child.close()
+        time_commands(run)
     result = {
         "machine": describe_machine() | {"threads": options.threads, "peers": peer_versions()},
         "command": " ".join(["python benchmarks/registration.py", *sys.argv[1:]]),
@@ -145,7 +151,7 @@ def measure_case(run: Run, case: Case) -> None:
         if "over_seconds" in row:
             run.slow.add((name, case.pair))
         if "seconds" in row and name.startswith("otreg") and case.start == AS_GIVEN:
-            row |= time_command(run, case, TOOLS[name].models)
+            run.commands.append((row, case))
         run.rows.append(row)
         print(f"  {name:28} {summary(row)}", flush=True)
 
@@ -203,17 +209,33 @@ class Child:
         self.process.communicate()
 
 
-def time_command(run: Run, case: Case, models: str) -> dict[str, Any]:
-    """Seconds of the installed command on files, with the interpreter's start and the imports."""
+def time_commands(run: Run) -> None:
+    """Adds to rows the seconds of the installed command on files, all of them and their median; or how it failed."""
+    print(f"the command, {ROUNDS} rounds ({run.elapsed:.0f} s so far)", flush=True)
+    for _ in range(ROUNDS):
+        for row, case in run.commands:
+            if "command_failed" not in row:
+                time_command(run, row, case)
+    for row, _ in run.commands:
+        if "command_failed" not in row:
+            row["command_seconds"] = round(statistics.median(row["command_runs"]), 2)
+            print(f"  {row['pair']}, {row['tool']}: {row['command_runs']}", flush=True)
+
+
+def time_command(run: Run, row: dict[str, Any], case: Case) -> None:
+    """One more run of the installed command, with the interpreter's start and the imports."""
     files = [run.folder / f"{name}.{'ply' if case.source.dimension == 3 else 'csv'}" for name in ("a", "b", "moved")]
     for shape, file in zip((case.source, case.target), files, strict=False):
         write_shape(Shape(points=shape.points, cells=shape.cells), file, overwrite=True)
-    command = [str(Path(sys.executable).with_name("otreg")), "register", *map(str, files[:2]), "-m", models]
-    command += ["-o", str(files[2]), "--overwrite", "-q"]
+    command = [str(Path(sys.executable).with_name("otreg")), "register", *map(str, files[:2])]
+    command += ["-m", TOOLS[row["tool"]].models, "-o", str(files[2]), "--overwrite", "-q"]
     started = time.perf_counter()
     code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
     seconds = time.perf_counter() - started
-    return {"command_seconds": round(seconds, 2)} if code == 0 else {"command_failed": code}
+    if code == 0:
+        row.setdefault("command_runs", []).append(round(seconds, 2))
+    else:
+        row["command_failed"] = code
 
 
 def summary(row: dict[str, Any]) -> str:

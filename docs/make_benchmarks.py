@@ -203,16 +203,18 @@ def command_times(rows: list[Row]) -> list[str]:
         "",
         "### The command, file to file",
         "",
-        "Seconds of `otreg register` from the start of the interpreter to the last file, pairs as given.",
+        "Seconds of `otreg register` from the start of the interpreter to the last file, pairs as given: the median of "
+        "runs that were minutes apart, and the fastest and slowest.",
         "",
         *table(
-            ("pair", "points", "models", "seconds"),
+            ("pair", "points", "models", "seconds", "from, to"),
             (
                 (
                     row["pair"],
                     f"{row['points'][0]:,} and {row['points'][1]:,}",
                     row["tool"],
                     f"{row['command_seconds']:.1f}",
+                    f"{min(row['command_runs']):.1f}, {max(row['command_runs']):.1f}",
                 )
                 for row in timed
             ),
