@@ -35,7 +35,7 @@ def pieces_of(corners: Floats, *, longest: float, dimension: int, most: int) -> 
     sizes = simplex_sizes(pieces[:, :, :dimension])
     if corners.shape[1] != 3:
         return pieces.mean(axis=1), sizes
-    return _strips(pieces, sizes, bound, dimension)
+    return _strips(pieces, sizes, bound, dimension, most)
 
 
 def _halved(pieces: Floats, bound: float, dimension: int) -> Floats:
@@ -56,11 +56,17 @@ def _halved(pieces: Floats, bound: float, dimension: int) -> Floats:
     return np.concatenate(done) if done else pieces
 
 
-def _strips(triangles: Floats, sizes: Floats, bound: float, dimension: int) -> tuple[Floats, Floats]:
-    """Middles and sizes of strips along the shortest edge of each triangle, no wider than ``bound``."""
+def _strips(triangles: Floats, sizes: Floats, bound: float, dimension: int, most: int) -> tuple[Floats, Floats]:
+    """Middles and sizes of strips along the shortest edge of each triangle, no wider than ``bound``.
+
+    They are wider where there would be more than ``most`` of them, or of the triangles where these are more.
+    """
     lengths = _edge_lengths(triangles[:, :, :dimension])
     apex = np.array([2, 1, 0])[lengths.argmin(axis=1)]  # opposite to the edges (0, 1), (0, 2), (1, 2)
-    count = np.maximum(np.ceil(lengths.max(axis=1) / bound), 1).astype(np.int64)
+    length = lengths.max(axis=1)
+    while np.maximum(np.ceil(length / bound), 1).sum() > max(most, len(triangles)):
+        bound *= 2
+    count = np.maximum(np.ceil(length / bound), 1).astype(np.int64)
     owner = np.repeat(np.arange(len(count)), count)
     strip = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
     # A strip lies between two shares of the way from the apex to the edge; what is nearer than t is t^2 of the area.

@@ -67,3 +67,15 @@ def test_a_bound_on_their_number_leaves_no_simplex_much_larger_than_the_others()
     assert 2000 < len(middles) < 30_000
     assert sizes.max() < 5e-3 * sizes.sum()
     assert longest_edges(corners).max() > 50
+
+
+def test_a_bound_on_their_number_holds_for_strips_too():
+    needles = np.zeros((300, 3, 3))
+    needles[:, :, 1] = np.arange(300)[:, None]
+    needles[:, 1, 0] = 100
+    needles[:, 2, 1] += 1e-3
+    middles, sizes = pieces_of(needles, longest=1.0, dimension=3, most=2000)
+    assert 1000 < len(middles) <= 2000
+    assert sizes.sum() == pytest.approx(300 * 100 * 1e-3 / 2)
+    middles, _ = pieces_of(needles, longest=1.0, dimension=3, most=100)
+    assert len(middles) == 300
