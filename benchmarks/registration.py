@@ -6,10 +6,10 @@
 Each pair (see peers/cases.py) is registered as given and from random poses, by every tool that takes such a pair (see
 peers/tools.py), each tool in a process of its own that has warmed up. A solve over the limit is killed and recorded as
 such, and the tool does not get that pair again. Errors are those of peers/scoring.py; seconds are those of the solve;
-memory is its peak above what the process held before its first one. In the end the installed command is timed on the
-pairs as given, from the start of its interpreter to the last file written, in three rounds over all of them, since a
-machine may be slow for a minute; the median counts. Tools that are not installed (peers/requirements.txt) are left out
-by name.
+memory is its peak above what the process held before its first one. The installed command is timed on the pairs as
+given, from the start of its interpreter to the last file written, in rounds over all of them: when the solves as given
+are done, after those from each random pose, and in the end until there are three. A machine may be slow for some
+minutes, so that the median counts. Tools that are not installed (peers/requirements.txt) are left out by name.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 START_LIMIT = 120  # seconds until a tool must be ready
 QUICK_POINTS = 7000
-ROUNDS = 3  # over all pairs with the installed command
+ROUNDS = 3  # over all pairs with the installed command, at least
 
 
 @dataclass
@@ -61,6 +61,7 @@ class Run:
     children: dict[str, Child] = field(default_factory=dict)
     # Rows of otreg that want the time of the command, each with its case.
     commands: list[tuple[dict[str, Any], Case]] = field(default_factory=list)
+    rounds: int = 0
 
     @property
     def elapsed(self) -> float:
@@ -77,8 +78,12 @@ def main() -> None:
     os.environ.update(WAITING)  # all tools alike
     with tempfile.TemporaryDirectory() as folder:
         run = Run(options, Path(folder))
+        start = AS_GIVEN
         try:
             for case in cases(options.data, poses=options.poses, most=QUICK_POINTS if options.quick else None):
+                if case.start != start and run.elapsed <= options.budget:
+                    time_commands(run)
+                    start = case.start
                 if run.elapsed > options.budget:
                     reason = f"the time of the run ({options.budget:.0f} s) was over"
                     run.not_run.append(case.labels | {"reason": reason})
@@ -87,7 +92,8 @@ def main() -> None:
         finally:
             for child in run.children.values():
                 child.close()
-        time_commands(run)
+        while run.rounds < ROUNDS:
+            time_commands(run)
     result = {
         "machine": describe_machine() | {"threads": options.threads, "peers": peer_versions()},
         "command": " ".join(["python benchmarks/registration.py", *sys.argv[1:]]),
@@ -210,13 +216,12 @@ class Child:
 
 
 def time_commands(run: Run) -> None:
-    """Adds to rows the seconds of the installed command on files, all of them and their median; or how it failed."""
-    print(f"the command, {ROUNDS} rounds ({run.elapsed:.0f} s so far)", flush=True)
-    for _ in range(ROUNDS):
-        for row, case in run.commands:
-            if "command_failed" not in row:
-                time_command(run, row, case)
-    for row, _ in run.commands:
+    """A round with the installed command: adds its seconds to rows, with the median of all so far; or how it failed."""
+    run.rounds += 1
+    print(f"the command, round {run.rounds} ({run.elapsed:.0f} s so far)", flush=True)
+    for row, case in run.commands:
+        if "command_failed" not in row:
+            time_command(run, row, case)
         if "command_failed" not in row:
             row["command_seconds"] = round(statistics.median(row["command_runs"]), 2)
             print(f"  {row['pair']}, {row['tool']}: {row['command_runs']}", flush=True)
