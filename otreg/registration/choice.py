@@ -13,7 +13,8 @@ from otreg.models.linear import LinearModel
 from otreg.registration.cover import angles
 from otreg.registration.levels import Level
 from otreg.registration.overlap import overlap_steps
-from otreg.registration.search import NOISE, OTHER_DEGREES, Found
+from otreg.registration.rounds import NOISE
+from otreg.registration.search import OTHER_DEGREES, Found
 from otreg.registration.settings import RegistrationSettings
 
 # A pose goes on while its divergence is at most so many times that of the best one.

@@ -190,6 +190,7 @@ class _Run:
             from_given=choice.from_given,
             seconds=self.seconds - started,
             shared=found.shared,
+            mirrored=found.mirrored,
         )
         return choice.model, report
 

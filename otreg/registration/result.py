@@ -58,7 +58,7 @@ class SearchReport:
     from it by at least 20 degrees, and degrees: by how much; None when every other pose was far worse early on.
     ambiguous: the two are as good as each other. from_given: the winner is where the start as given led.
     shared: None, or where the shapes match in part only: the surface that the best pose lays on surface, over that of
-    the shape that has less.
+    the shape that has less. mirrored: the mirror image of the source fits far better than it does in any pose.
     """
 
     starts: int
@@ -71,6 +71,7 @@ class SearchReport:
     from_given: bool
     seconds: float
     shared: float | None = None
+    mirrored: bool = False
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -86,6 +87,11 @@ class SearchReport:
             found.append(
                 f"the pose rests on little: {self.shared:.0%} of the surface lies on that of the other shape; look at "
                 "the result, or turn the source to about where it belongs and use --init none"
+            )
+        if self.mirrored:
+            found.append(
+                "the mirror image of the source fits far better than the source in any pose, as a left side does on a "
+                "right one; if they are, mirror one of the files with otreg apply and a matrix, and register that"
             )
         return tuple(found)
 

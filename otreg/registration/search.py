@@ -1,9 +1,6 @@
 """Where to start: a search over all poses, so that a source may come in any orientation and at any place.
 
-Rotations that cover all of them, the principal axes and the pose as given are scored by the divergence of a few hundred
-cells with a long reach; the promising ones follow it, at smaller and smaller blurs and in smaller and smaller numbers.
-A pose is dropped when its divergence is well above the best one, never because a number is full of its own neighbours:
-of poses that are nearly the same only the best goes on. Where even the best one leaves much of a shape without a
+Rounds of coarse comparisons (see rounds) leave a few poses. Where even the best one leaves much of a shape without a
 partner, the shapes have a part in common only, and poses in which parts look alike (see parts) join those few; then the
 surface that lies on surface says which are worth a registration. Nothing here is random.
 """
@@ -17,48 +14,17 @@ import torch
 
 from otreg.measures import Measure
 from otreg.models.linear import LinearModel
-from otreg.registration.coarse import CoarseProblem, Poses, coarse_cells, fine_cells
-from otreg.registration.cover import angles, cover, principal_rotations
+from otreg.registration.coarse import Poses
 from otreg.registration.parts import Surfaces
+from otreg.registration.rounds import Normalised, Outcome, play_rounds
 
-# Scores closer than this share of the squared reach, which is what a pose without any partner scores, are one: another
-# sampling of the shapes changes them by as much.
-NOISE = 0.005
-# Starts have not moved when they are first compared. One that is 14 degrees off its place scores as much by that alone,
-# and must not lose to principal axes that lie exactly on each other in a pose that is nearly as good.
-_NOT_MOVED = 0.02
-# Rotations of the cover; the nearest is at most about 25 degrees (in the plane 3) away, within what a step follows.
-_COVER = {2: 64, 3: 512}
-
-
-@dataclass(frozen=True)
-class _Round:
-    """Cells per shape, blur and reach over the shape's radius, steps, and who starts: the poses whose score is at most
-    ``ratio`` times the best of the round before, or above it by ``slack`` squared reaches, ``most`` of them."""
-
-    cells: int
-    blur: float
-    reach: float
-    steps: int
-    ratio: float
-    most: int
-    slack: float = NOISE
-
-    def sees_as(self, other: _Round) -> bool:
-        """Whether the shapes are compared as in another round."""
-        return (self.cells, self.blur, self.reach) == (other.cells, other.blur, other.reach)
-
-
-# The radius is the root mean square distance from the mean, about a quarter of the diagonal. Real scans that overlap by
-# two thirds score up to 1.8 times as much as the best wrong pose in the first round, and less than it in the third.
-_ROUNDS = (
-    _Round(cells=130, blur=0.3, reach=1.0, steps=0, ratio=math.inf, most=10_000),
-    _Round(cells=400, blur=0.15, reach=0.3, steps=4, ratio=2.5, most=64, slack=_NOT_MOVED),
-    _Round(cells=800, blur=0.08, reach=0.16, steps=2, ratio=1.8, most=20),
-    _Round(cells=800, blur=0.08, reach=0.16, steps=3, ratio=1.5, most=4),
-)
 # Shapes whose best pose keeps less of one of them than this have a part in common only.
 _WHOLE = 0.9
+# The source's mirror image is looked at where the source scores more than this share of the squared reach. It is worth
+# a word where it scores less than the last of these shares of what the source does; on the way there, less than the
+# others, as soon as rounds see enough. On real pairs that are right it has 0.98 of it and more, where one side was
+# mirrored 0.6 to 0.004, and where a shape is its own mirror image 0.95 to 1.15.
+_POOR, _CLOSER = 0.02, (math.inf, 0.8, 0.8, 0.5)
 # Poses in which parts look alike that join the others, and the sizes of the source that are tried for a similarity,
 # over the one that gives both shapes one radius.
 _ALIKE = 12
@@ -72,8 +38,6 @@ _CELLS, _FINE_CELLS = 1500, 5000
 _MOST, _RATIO = 5, 0.75
 # Densities closer than this are one: another sampling of a shape changes them by as much.
 _DENSITY = 1.2
-# Poses are one when they differ by less than this angle (degrees) and shift (over the radius).
-_SAME_TURN, _SAME_SHIFT = 12.0, 0.3
 # Another pose is another answer, not a neighbour, from this angle on.
 OTHER_DEGREES = 20.0
 
@@ -87,6 +51,7 @@ class Found:
     shared: None, or where only parts match: the surface that the first pose lays on surface, over that of the shape
     that has less; a score is then the squared reach times the surface that is not shared over the one that is.
     density: mass of the target per surface over that of the source, other than 1 where only parts match.
+    mirrored: the source's mirror image fits the target far better.
     """
 
     models: tuple[LinearModel, ...]
@@ -97,6 +62,7 @@ class Found:
     starts: int
     density: float = 1.0
     shared: float | None = None
+    mirrored: bool = False
 
 
 def search(source: Measure, target: Measure, start: LinearModel) -> Found:
@@ -105,52 +71,45 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
     source, target = (
         Measure(m.points.detach().cpu().double(), m.weights.detach().cpu().double()) for m in (source, target)
     )
-    normal = _Normalised(source, target, scale=scale)
-    poses, as_given = _starts(normal, start), normal.pose(start)
-    given, scores, reach, tried = 0, torch.empty(0), 0.0, len(poses)
-    fine_source, fine_target = (
-        fine_cells(measure, max(stage.cells for stage in _ROUNDS)) for measure in (normal.source, normal.target)
-    )
-    for k, stage in enumerate(_ROUNDS):
-        if k > 0:
-            kept = _worth_a_step(poses, scores, stage, given=given, reach=reach, radius=normal.radius)
-            poses, given = poses[kept], int((kept == given).nonzero()[0, 0])
-        reach = stage.reach * normal.radius
-        if k == 0 or not stage.sees_as(_ROUNDS[k - 1]):
-            problem = CoarseProblem(
-                coarse_cells(fine_source, stage.cells),
-                coarse_cells(fine_target, stage.cells),
-                blur=stage.blur * normal.radius,
-                reach=reach,
-                scale=scale,
-            )
-        poses, scores = problem.refine(poses, steps=stage.steps)
-        if stage is not _ROUNDS[-1]:
-            # A start that is right already must not be led astray by coarse cells: it waits for the last round.
-            poses.matrix[given], poses.offset[given] = as_given.matrix[0].float(), as_given.offset[0].float()
+    normal = Normalised(source, target, scale=scale)
+    rounds = list(play_rounds(normal, start))
+    last = rounds[-1]
+    poses, scores, given, tried = last.poses, last.scores, last.given, last.tried
     density, shared = 1.0, None
-    overlap = float(problem.overlaps(poses[scores.argmin()[None]]))
+    overlap = last.overlap
     if overlap < _WHOLE:
         parts = _with_parts(normal, poses, given, overlap)
         poses, given, density = parts.poses, parts.given, parts.density
         tried += parts.tried
         # Both sides share as much as the smaller one has, but their cells do not count exactly alike.
         part = parts.shared.clamp(1e-6, 1)
-        shared, scores = float(part[0]), reach**2 * (1 / part - 1)
+        shared, scores = float(part[0]), last.reach**2 * (1 / part - 1)
     order = scores.argsort(stable=True)
     return Found(
         models=tuple(normal.model(start, poses, int(index)) for index in order),
         scores=tuple(float(score) for score in scores[order]),
         given=int((order == given).nonzero()[0, 0]),
-        blur=_ROUNDS[-1].blur * normal.radius,
-        reach=reach,
+        blur=last.blur,
+        reach=last.reach,
         starts=tried,
         density=density,
         shared=shared,
+        mirrored=_mirror_image_fits(normal, start, rounds),
     )
 
 
-def _with_parts(normal: _Normalised, poses: Poses, given: int, overlap: float) -> _Parts:
+def _mirror_image_fits(normal: Normalised, start: LinearModel, rounds: list[Outcome]) -> bool:
+    """Whether all of the source's mirror image has a place on the target, far closer than the source in any pose."""
+    if rounds[-1].best <= _POOR * rounds[-1].reach ** 2:
+        return False
+    mirrored = rounds[-1]
+    for share, known, mirrored in zip(_CLOSER, rounds, play_rounds(normal.mirrored(), start), strict=True):
+        if mirrored.best > share * known.best:
+            return False
+    return mirrored.overlap >= _WHOLE
+
+
+def _with_parts(normal: Normalised, poses: Poses, given: int, overlap: float) -> _Parts:
     """The poses and those in which parts look alike, as far as they share enough surface.
 
     overlap: of the best of the poses.
@@ -186,71 +145,3 @@ class _Parts:
     given: int
     tried: int
     density: float
-
-
-class _Normalised:
-    """Both measures about their means, the source scaled to the target's size for a similarity."""
-
-    def __init__(self, source: Measure, target: Measure, *, scale: bool) -> None:
-        self.scale = scale
-        self._mean, self._target_mean = source.mean, target.mean
-        radii = [_radius(source), _radius(target)]
-        self._factor = radii[1] / radii[0] if scale and min(radii) > 0 else 1.0
-        self.source = Measure((source.points - self._mean) * self._factor, source.weights)
-        self.target = Measure(target.points - self._target_mean, target.weights)
-        self.radius = min(radii[0] * self._factor, radii[1]) or max(radii) or 1.0
-
-    def pose(self, model: LinearModel) -> Poses:
-        """A model as a pose of these measures."""
-        matrix, offset = model.linear()
-        return Poses(
-            matrix[None].cpu() / self._factor, (matrix.cpu() @ self._mean + offset.cpu() - self._target_mean)[None]
-        )
-
-    def model(self, start: LinearModel, poses: Poses, index: int) -> LinearModel:
-        """A pose as a model of the class of ``start``, with a rotation to the last bit."""
-        matrix, offset = poses.matrix[index].double(), poses.offset[index].double()
-        u, singular, vt = torch.linalg.svd(matrix)
-        rotation = u @ vt
-        size = self._factor * (float(singular.mean()) if start.name == "similarity" else 1.0)
-        matrix = size * rotation
-        offset = offset + self._target_mean - matrix @ self._mean
-        return start.with_map(matrix.to(start.device), offset.to(start.device))
-
-
-def _radius(measure: Measure) -> float:
-    spread = (measure.points - measure.mean).square().sum(1)
-    return float(((measure.weights * spread).sum() / measure.mass).sqrt())
-
-
-def _starts(normal: _Normalised, start: LinearModel) -> Poses:
-    """As given (first, and once more to be moved), the same with the means on each other, principal axes on each other,
-    and the cover."""
-    d = start.dimension
-    given = normal.pose(start)
-    turned = torch.cat(
-        [given.matrix, principal_rotations(_covariance(normal.source), _covariance(normal.target)), cover(d, _COVER[d])]
-    )
-    return Poses.join([given, given, Poses(turned, torch.zeros(len(turned), d, dtype=turned.dtype))])
-
-
-def _covariance(measure: Measure) -> torch.Tensor:
-    return measure.points.T @ (measure.weights[:, None] * measure.points) / measure.mass
-
-
-def _worth_a_step(
-    poses: Poses, scores: torch.Tensor, stage: _Round, *, given: int, reach: float, radius: float
-) -> torch.Tensor:
-    """Indices of the poses that go on: with a good score, no two of them alike, and always the one as given."""
-    best = float(scores.min())
-    limit = max(stage.ratio * best, best + stage.slack * reach**2)
-    kept: list[int] = []
-    for index in scores.argsort(stable=True).tolist():
-        if len(kept) == stage.most or float(scores[index]) > limit:
-            break
-        others = torch.tensor(kept, dtype=torch.int64)
-        turned = angles(poses.matrix[others], poses.matrix[index]) > _SAME_TURN
-        shifted = (poses.offset[others] - poses.offset[index]).norm(dim=1) > _SAME_SHIFT * radius
-        if bool((turned | shifted).all()):
-            kept.append(index)
-    return torch.tensor(kept if given in kept else [*kept, given])
