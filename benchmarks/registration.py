@@ -9,7 +9,8 @@ such, and the tool does not get that pair again. Errors are those of peers/scori
 memory is its peak above what the process held before its first one. The installed command is timed on the pairs as
 given, from the start of its interpreter to the last file written, in rounds over all of them: when the solves as given
 are done, after those from each random pose, and in the end until there are three. A machine may be slow for some
-minutes, so that the median counts. Tools that are not installed (peers/requirements.txt) are left out by name.
+minutes, so that the median counts, and each round begins with the time of `import torch`, which no version of otreg
+changes. Tools that are not installed (peers/requirements.txt) are left out by name.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Run:
     children: dict[str, Child] = field(default_factory=dict)
     # Rows of otreg that want the time of the command, each with its case.
     commands: list[tuple[dict[str, Any], Case]] = field(default_factory=list)
-    rounds: int = 0
+    # Seconds of `import torch` in each of the rounds so far.
+    imports: list[float] = field(default_factory=list)
 
     @property
     def elapsed(self) -> float:
@@ -92,7 +94,7 @@ def main() -> None:
         finally:
             for child in run.children.values():
                 child.close()
-        while run.rounds < ROUNDS:
+        while len(run.imports) < ROUNDS:
             time_commands(run)
     result = {
         "machine": describe_machine() | {"threads": options.threads, "peers": peer_versions()},
@@ -102,6 +104,7 @@ def main() -> None:
         "settings": {name: TOOLS[name].settings for name in options.only},
         "unavailable": run.unavailable,
         "not_run": run.not_run,
+        "import_torch_seconds": run.imports,
         "rows": run.rows,
     }
     print(f"done in {run.elapsed:.0f} s")
@@ -217,8 +220,9 @@ class Child:
 
 def time_commands(run: Run) -> None:
     """A round with the installed command: adds its seconds to rows, with the median of all so far; or how it failed."""
-    run.rounds += 1
-    print(f"the command, round {run.rounds} ({run.elapsed:.0f} s so far)", flush=True)
+    torch_alone = min(seconds_of_process([sys.executable, "-c", "import torch"])[0] for _ in range(3))
+    run.imports.append(torch_alone)
+    print(f"the command ({run.elapsed:.0f} s so far; import torch takes {torch_alone} s)", flush=True)
     for row, case in run.commands:
         if "command_failed" not in row:
             time_command(run, row, case)
@@ -234,13 +238,18 @@ def time_command(run: Run, row: dict[str, Any], case: Case) -> None:
         write_shape(Shape(points=shape.points, cells=shape.cells), file, overwrite=True)
     command = [str(Path(sys.executable).with_name("otreg")), "register", *map(str, files[:2])]
     command += ["-m", TOOLS[row["tool"]].models, "-o", str(files[2]), "--overwrite", "-q"]
-    started = time.perf_counter()
-    code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-    seconds = time.perf_counter() - started
+    seconds, code = seconds_of_process(command)
     if code == 0:
-        row.setdefault("command_runs", []).append(round(seconds, 2))
+        row.setdefault("command_runs", []).append(seconds)
     else:
         row["command_failed"] = code
+
+
+def seconds_of_process(command: list[str]) -> tuple[float, int]:
+    """How long a process takes, to the hundredth, and its exit code."""
+    started = time.perf_counter()
+    code = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+    return round(time.perf_counter() - started, 2), code
 
 
 def summary(row: dict[str, Any]) -> str:

@@ -73,7 +73,7 @@ def registration_section(result: Row) -> list[str]:
                 ((row["pair"], row["start"], row["tool"], *loose_cells(row), seconds_of(row)) for row in loose),
             ),
         ]
-    return lines + command_times(rows) + lost_registrations(rigid, bent) + left_out(result)
+    return lines + command_times(result, rows) + lost_registrations(rigid, bent) + left_out(result)
 
 
 def rates(rows: list[Row], title: str, key: str, words: str) -> list[str]:
@@ -142,28 +142,29 @@ def seconds_of(row: Row) -> str:
     return f"{row['seconds']:.2g}" if "seconds" in row else "–"
 
 
-def command_times(rows: list[Row]) -> list[str]:
+def command_times(result: Row, rows: list[Row]) -> list[str]:
     """How long the installed command takes on the pairs as they are given."""
     timed = [row for row in rows if "command_seconds" in row]
     if not timed:
         return []
     timed.sort(key=lambda row: (row["tool"], max(row["points"])))
+    rounds = ", ".join(f"{seconds:.1f}" for seconds in result["import_torch_seconds"])
     return [
         "",
         "### The command, file to file",
         "",
-        "Seconds of `otreg register` from the start of the interpreter to the last file, pairs as given: the median of "
-        "runs that were minutes apart, and the fastest and slowest.",
+        "Seconds of `otreg register` from the start of the interpreter to the last file, pairs as given: the median, and "
+        f"each run, minutes apart. How fast the machine was then: `import torch` alone took {rounds} s.",
         "",
         *table(
-            ("pair", "points", "models", "seconds", "from, to"),
+            ("pair", "points", "models", "median", "runs"),
             (
                 (
                     row["pair"],
                     f"{row['points'][0]:,} and {row['points'][1]:,}",
                     row["tool"],
                     f"{row['command_seconds']:.1f}",
-                    f"{min(row['command_runs']):.1f}, {max(row['command_runs']):.1f}",
+                    ", ".join(f"{seconds:.1f}" for seconds in row["command_runs"]),
                 )
                 for row in timed
             ),
