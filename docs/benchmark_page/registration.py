@@ -153,8 +153,8 @@ def command_times(result: Row, rows: list[Row]) -> list[str]:
         "",
         "### The command, file to file",
         "",
-        "Seconds of `otreg register` from the start of the interpreter to the last file, pairs as given: the median, and "
-        f"each run, minutes apart. How fast the machine was then: `import torch` alone took {rounds} s.",
+        "Seconds of `otreg register` from the start of the interpreter to the last file, pairs as given: the median, "
+        f"and each run, minutes apart. How fast the machine was then: `import torch` alone took {rounds} s.",
         "",
         *table(
             ("pair", "points", "models", "median", "runs"),
