@@ -102,7 +102,6 @@ def _mirror_image_fits(normal: Normalised, start: LinearModel, rounds: list[Outc
     """Whether all of the source's mirror image has a place on the target, far closer than the source in any pose."""
     if rounds[-1].best <= _POOR * rounds[-1].reach ** 2:
         return False
-    mirrored = rounds[-1]
     for share, known, mirrored in zip(_CLOSER, rounds, play_rounds(normal.mirrored(), start), strict=True):
         if mirrored.best > share * known.best:
             return False
