@@ -219,30 +219,30 @@ class Child:
 
 
 def time_commands(run: Run) -> None:
-    """A round with the installed command: adds its seconds to rows, with the median of all so far; or how it failed."""
+    """A round with the installed command, where it has not failed before."""
     torch_alone = min(seconds_of_process([sys.executable, "-c", "import torch"])[0] for _ in range(3))
     run.imports.append(torch_alone)
     print(f"the command ({run.elapsed:.0f} s so far; import torch takes {torch_alone} s)", flush=True)
     for row, case in run.commands:
         if "command_failed" not in row:
             time_command(run, row, case)
-        if "command_failed" not in row:
-            row["command_seconds"] = round(statistics.median(row["command_runs"]), 2)
-            print(f"  {row['pair']}, {row['tool']}: {row['command_runs']}", flush=True)
 
 
 def time_command(run: Run, row: dict[str, Any], case: Case) -> None:
-    """One more run of the installed command, with the interpreter's start and the imports."""
+    """Adds to a row the seconds of one more run of the installed command, with the interpreter's start and the imports,
+    and the median of all so far; or how it failed."""
     files = [run.folder / f"{name}.{'ply' if case.source.dimension == 3 else 'csv'}" for name in ("a", "b", "moved")]
     for shape, file in zip((case.source, case.target), files, strict=False):
         write_shape(Shape(points=shape.points, cells=shape.cells), file, overwrite=True)
     command = [str(Path(sys.executable).with_name("otreg")), "register", *map(str, files[:2])]
     command += ["-m", TOOLS[row["tool"]].models, "-o", str(files[2]), "--overwrite", "-q"]
     seconds, code = seconds_of_process(command)
-    if code == 0:
-        row.setdefault("command_runs", []).append(seconds)
-    else:
+    if code != 0:
         row["command_failed"] = code
+        return
+    row.setdefault("command_runs", []).append(seconds)
+    row["command_seconds"] = round(statistics.median(row["command_runs"]), 2)
+    print(f"  {row['pair']}, {row['tool']}: {row['command_runs']}", flush=True)
 
 
 def seconds_of_process(command: list[str]) -> tuple[float, int]:

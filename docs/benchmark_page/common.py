@@ -15,6 +15,15 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
 
 
+def titled_lists(parts: dict[str, list[str]]) -> list[str]:
+    """Lines with a list under each title, or the word that there is nothing."""
+    lines = []
+    for title, entries in parts.items():
+        lines += ["", f"{title}: {'nothing.' if not entries else ''}".rstrip()]
+        lines += ["", *(f"* {entry}" for entry in entries)] if entries else []
+    return lines
+
+
 def machine_words(machine: Row) -> str:
     versions = machine["versions"]
     device = "cpu (not measured on a GPU)" if machine["device"] == "cpu" else machine["device"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmark_page.common import Row, machine_words, median, peers, table
+from benchmark_page.common import Row, machine_words, median, peers, table, titled_lists
 from benchmark_page.picture import draw_registrations
 
 IMAGES = Path(__file__).resolve().parents[1] / "images"
@@ -189,11 +189,7 @@ def lost_registrations(rigid: list[Row], bent: list[Row]) -> list[str]:
                 if row["success"] and row["seconds"] < own.get("seconds", 0):
                     faster.append(f"{row['tool']} on {where} ({row['seconds']:.2g} s against {own['seconds']:.2g} s)")
     parts = {"otreg fails on": failed, "Nearer to the truth than otreg": nearer, "Succeed in less time": faster}
-    lines = ["", "### What we lose"]
-    for title, entries in parts.items():
-        lines += ["", f"{title}: {'nothing.' if not entries else ''}".rstrip()]
-        lines += ["", *(f"* {entry}" for entry in entries)] if entries else []
-    return lines
+    return ["", "### What we lose", *titled_lists(parts)]
 
 
 def left_out(result: Row) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmark_page.common import Row, machine_words, peers, percent, table
+from benchmark_page.common import Row, machine_words, peers, percent, table, titled_lists
 
 
 def transport_section(result: Row) -> list[str]:
@@ -183,11 +183,7 @@ def lost_transports(rows: list[Row], result: Row) -> list[str]:
         "Could not run here": unavailable,
         "Not measured": not_run,
     }
-    lines = ["", "### What we lose, and what is missing"]
-    for title, entries in parts.items():
-        lines += ["", f"{title}: {'nothing.' if not entries else ''}".rstrip()]
-        lines += ["", *(f"* {entry}" for entry in entries)] if entries else []
-    return lines
+    return ["", "### What we lose, and what is missing", *titled_lists(parts)]
 
 
 def measured(rows: list[Row]) -> list[Row]:

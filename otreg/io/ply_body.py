@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from otreg.errors import FormatError
 from otreg.io.ply_header import Element, Property
+from otreg.shapes.sizes import steps_within
 
 Column = npt.NDArray[Any]
 
@@ -174,8 +175,7 @@ def _gather(
         if column.count_type is not None:
             positions, counts = table[:, index, 0], table[:, index, 1]
             first = positions + np.dtype(column.count_type).itemsize
-            within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-            places = np.repeat(first, counts) + within * item_size
+            places = np.repeat(first, counts) + steps_within(counts) * item_size
             lists[column.name] = ListColumn(counts, _take(data, places, byte_order + column.type))
             ends = first + counts * item_size
             begins, offset, index = ends, 0, index + 1

@@ -12,7 +12,7 @@ import numpy as np
 from otreg.config import TransportConfig
 from otreg.measures.from_shape import Sampling
 from otreg.shapes import Shape
-from otreg.shapes.sizes import cell_sizes, owners, top_blocks
+from otreg.shapes.sizes import cell_sizes, corner_means, owners, top_blocks
 
 # Faces are cut until no edge is longer than this many blurs. Shorter ones cost time and change no answer.
 _EDGE = 2.0
@@ -91,11 +91,9 @@ def cell_spread(shape: Shape, *, unit: float = 1.0) -> float:
     points = (shape.points - shape.points[0]) / unit
     size, spread = 0.0, 0.0
     for block in top_blocks(shape):
-        owner = owners(block)
-        count = np.maximum(np.bincount(owner, minlength=len(block)), 1)
         corners = points[block.indices.reshape(-1)]
-        middle = np.stack([np.bincount(owner, column, len(block)) for column in corners.T], axis=1) / count[:, None]
-        squares = np.bincount(owner, ((corners - middle[owner]) ** 2).sum(1), len(block)) / count
+        middle = corner_means(block, corners)
+        squares = corner_means(block, ((corners - middle[owners(block)]) ** 2).sum(1, keepdims=True))[:, 0]
         sizes = cell_sizes(block, points)
         size, spread = size + float(sizes.sum()), spread + float((sizes * squares).sum())
     return (spread / size) ** 0.5 if size > 0 else 0.0

@@ -18,7 +18,7 @@ from otreg.measures.measure import Measure
 from otreg.shapes.cutting import longest_edges, pieces_of
 from otreg.shapes.describe import describe
 from otreg.shapes.shape import CellBlock, Shape
-from otreg.shapes.sizes import ORDER, cell_sizes, lumped_sizes, order_of, owners, simplex_sizes, top_blocks
+from otreg.shapes.sizes import ORDER, cell_sizes, corner_means, lumped_sizes, order_of, simplex_sizes, top_blocks
 from otreg.shapes.triangles import fan
 
 __all__ = ["Sampling", "describe", "measure_from_shape", "weights_of_shape"]
@@ -131,11 +131,8 @@ def _centroids(shape: Shape, values: Floats, longest_edge: float) -> tuple[Float
             means.append(middles[:, d:])
             sizes.append(size)
             continue
-        owner = owners(block)
-        count = np.maximum(np.bincount(owner, minlength=len(block)), 1)
-        corner = values[block.indices.reshape(-1)] - values[0]
-        sums = [np.bincount(owner, corner[:, k], len(block)) for k in range(values.shape[1])]
-        means.append(np.stack(sums, axis=1) / count[:, None] + values[0])
+        corners = values[block.indices.reshape(-1)]
+        means.append(corner_means(block, corners - values[0]) + values[0])
         sizes.append(cell_sizes(block, scaled))
     return np.concatenate(means), np.concatenate(sizes)
 

@@ -64,14 +64,12 @@ ROUNDS = (
 class Outcome:
     """The poses of a round and their scores there.
 
-    given: index of the pose that the one as given led to; tried: how many were scored in the first round; problem,
-    blur, reach: what the scores compared.
+    given: index of the pose that the one as given led to; problem, blur, reach: what the scores compared.
     """
 
     poses: Poses
     scores: torch.Tensor
     given: int
-    tried: int
     problem: CoarseProblem
     blur: float
     reach: float
@@ -90,7 +88,7 @@ class Outcome:
 def play_rounds(normal: Normalised, start: LinearModel) -> Iterator[Outcome]:
     """One round after the other, from everywhere and from ``start``, a rigid or similarity model."""
     poses, as_given = _starts(normal, start), normal.pose(start)
-    given, scores, tried, reach = 0, torch.empty(0), len(poses), 0.0
+    given, scores, reach = 0, torch.empty(0), 0.0
     fine_source, fine_target = (
         fine_cells(measure, max(stage.cells for stage in ROUNDS)) for measure in (normal.source, normal.target)
     )
@@ -108,7 +106,7 @@ def play_rounds(normal: Normalised, start: LinearModel) -> Iterator[Outcome]:
                 scale=normal.scale,
             )
         poses, scores = problem.refine(poses, steps=stage.steps)
-        yield Outcome(poses, scores, given, tried, problem, blur=stage.blur * normal.radius, reach=reach)
+        yield Outcome(poses, scores, given, problem, blur=stage.blur * normal.radius, reach=reach)
         if stage is not ROUNDS[-1]:
             # A start that is right already must not be led astray by coarse cells: it waits for the last round.
             poses.matrix[given], poses.offset[given] = as_given.matrix[0].float(), as_given.offset[0].float()

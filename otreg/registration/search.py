@@ -73,8 +73,8 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
     )
     normal = Normalised(source, target, scale=scale)
     rounds = list(play_rounds(normal, start))
-    last = rounds[-1]
-    poses, scores, given, tried = last.poses, last.scores, last.given, last.tried
+    last, tried = rounds[-1], len(rounds[0].poses)
+    poses, scores, given = last.poses, last.scores, last.given
     density, shared = 1.0, None
     overlap = last.overlap
     if overlap < _WHOLE:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from otreg.shapes.sizes import simplex_sizes
+from otreg.shapes.sizes import simplex_sizes, steps_within
 
 Floats = npt.NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def pieces_of(corners: Floats, *, longest: float, dimension: int, most: int) -> 
     corners: (m, k, c): the place of a corner, ``dimension`` numbers, and what else varies linearly.
     most: with more pieces than that, larger ones remain; the largest are always cut first.
     """
-    extent = _extents(corners[:, :, :dimension])
+    extent = _extents(_edge_lengths(corners[:, :, :dimension]))
     bound = max(float(extent.max(initial=0.0)), longest)
     pieces = corners
     while bound > longest and len(pieces) <= most:
@@ -43,10 +43,11 @@ def _halved(pieces: Floats, bound: float, dimension: int) -> Floats:
     first, second = np.triu_indices(pieces.shape[1], 1)
     done = []
     while len(pieces):
-        large = _extents(pieces[:, :, :dimension]) > bound
+        lengths = _edge_lengths(pieces[:, :, :dimension])
+        large = _extents(lengths) > bound
         done.append(pieces[~large])
         pieces = pieces[large]
-        chosen, each = _edge_lengths(pieces[:, :, :dimension]).argmax(axis=1), np.arange(len(pieces))
+        chosen, each = lengths[large].argmax(axis=1), np.arange(len(pieces))
         ends = first[chosen], second[chosen]
         middle = (pieces[each, ends[0]] + pieces[each, ends[1]]) / 2
         one, other = pieces.copy(), pieces.copy()
@@ -63,12 +64,11 @@ def _strips(triangles: Floats, sizes: Floats, bound: float, dimension: int, most
     """
     lengths = _edge_lengths(triangles[:, :, :dimension])
     apex = np.array([2, 1, 0])[lengths.argmin(axis=1)]  # opposite to the edges (0, 1), (0, 2), (1, 2)
-    length = lengths.max(axis=1)
-    while np.maximum(np.ceil(length / bound), 1).sum() > max(most, len(triangles)):
+    length, most = lengths.max(axis=1), max(most, len(triangles))
+    while (strips := np.maximum(np.ceil(length / bound), 1)).sum() > most:
         bound *= 2
-    count = np.maximum(np.ceil(length / bound), 1).astype(np.int64)
-    owner = np.repeat(np.arange(len(count)), count)
-    strip = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
+    count = strips.astype(np.int64)
+    owner, strip = np.repeat(np.arange(len(count)), count), steps_within(count)
     # A strip lies between two shares of the way from the apex to the edge; what is nearer than t is t^2 of the area.
     near, far = strip / count[owner], (strip + 1) / count[owner]
     share = far**2 - near**2
@@ -78,10 +78,10 @@ def _strips(triangles: Floats, sizes: Floats, bound: float, dimension: int, most
     return middle, sizes[owner] * share
 
 
-def _extents(corners: Floats) -> Floats:
-    """What has to get small: the longest edge; of triangles the shortest, as strips take care of the others."""
-    lengths = _edge_lengths(corners)
-    return lengths.min(axis=1) if corners.shape[1] == 3 else lengths.max(axis=1)
+def _extents(lengths: Floats) -> Floats:
+    """What has to get small, of simplices whose edges have lengths (m, e): the longest; of triangles, which have three,
+    the shortest, as strips take care of the others."""
+    return lengths.min(axis=1) if lengths.shape[1] == 3 else lengths.max(axis=1)
 
 
 def _edge_lengths(corners: Floats) -> Floats:

@@ -69,6 +69,14 @@ def simplex_sizes(corners: Floats) -> Floats:
     return np.abs(volume) / 6
 
 
+def corner_means(block: CellBlock, values: Floats) -> Floats:
+    """(m, k) means over the corners of each cell of one block; values: (c, k), one row for every place in the flat list
+    of its corners. Zero for a cell without corners."""
+    owner = owners(block)
+    count = np.maximum(np.bincount(owner, minlength=len(block)), 1)
+    return np.stack([totals(owner, column, len(block)) / count for column in values.T], axis=1)
+
+
 def totals(places: Integers, values: Floats, n: int) -> Floats:
     """(n,) sums of the values that share a place."""
     return np.asarray(np.bincount(places, values, n), dtype=np.float64)
@@ -86,6 +94,11 @@ def next_corner(block: CellBlock) -> Integers:
     return following
 
 
+def steps_within(counts: Integers) -> Integers:
+    """0, 1, ..., count - 1 for every count, one after the other: the places of things within their groups."""
+    return np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
 def owners(block: CellBlock) -> Integers:
     """For every place in the flat list of a block's corners, the cell that it belongs to."""
     sizes = np.full(len(block), block.indices.shape[1]) if block.offsets is None else np.diff(block.offsets)
@@ -96,6 +109,4 @@ def _wedges(block: CellBlock, points: Floats) -> tuple[Floats, Integers]:
     """The triangle (corner, next corner, mean of the face) of every corner, (c, 3, d), and the face that it is in."""
     owner = owners(block)
     own = points[block.indices.reshape(-1)]
-    count = np.maximum(np.bincount(owner, minlength=len(block)), 1)
-    mean = np.stack([totals(owner, own[:, k], len(block)) / count for k in range(own.shape[1])], axis=1)
-    return np.stack([own, own[next_corner(block)], mean[owner]], axis=1), owner
+    return np.stack([own, own[next_corner(block)], corner_means(block, own)[owner]], axis=1), owner

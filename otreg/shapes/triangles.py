@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from otreg.errors import InputError
 from otreg.shapes.shape import CellBlock, Shape
+from otreg.shapes.sizes import steps_within
 
 Integers = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -27,7 +28,7 @@ def fan(block: CellBlock) -> Integers:
     sizes = np.diff(block.offsets)
     count = np.maximum(sizes - 2, 0)
     first = np.repeat(block.offsets[:-1], count)
-    step = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+    step = steps_within(count)
     places = np.stack([first, first + step + 1, first + step + 2], axis=1)
     return block.indices[places]
 
