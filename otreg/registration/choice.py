@@ -1,7 +1,8 @@
 """Which of the poses that a search found is the answer: the few best go down the blurs together until one is left.
 
-Coarse cells cannot tell poses apart whose difference is a detail, or that overlap in part. So the poses follow the
-shapes at the blurs of the registration, and at each blur those that are clearly worse than the best stop.
+Coarse cells cannot tell poses apart whose difference is a detail. So the poses follow the shapes at the blurs of the
+registration, and at each blur those that are clearly worse than the best stop. Where the shapes have a part in common
+only, divergences say which pose moves least mass, not which one is right; the surface that poses share decides then.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ _RATIO = 1.3
 # Divergences within this factor are as good as each other: of such poses the one that turns the source least is taken,
 # and the other one reported.
 _EVEN = 1.1
+# Of poses that share surface, those that share this much of what the best one does are as good as each other, and those
+# that share less, but more than the second part, are reported.
+_SHARED_EVEN, _SHARED_NEARLY = 0.98, 0.8
 # Steps of a pose at a blur: it is near its place already. Not more than so many go on to the next one.
 _STEPS = 6
 _MOST = 3
@@ -57,16 +61,24 @@ def choose(
     *,
     blurs: list[float],
     level: Callable[[LinearModel, float], Level],
+    pull: Callable[[LinearModel], float],
     settings: RegistrationSettings,
 ) -> Choice:
     """The best of the poses found, followed down the blurs as long as more than one may be the answer.
 
-    start: as given; blurs: from coarse to fine; level: the problem at a blur for a model, with a finite reach.
+    start: as given; blurs: from coarse to fine; level: the problem at a blur for a model, with a finite reach; pull: of
+    the landmarks on a model.
     """
     entrants = [
         _Entrant(model, score, index == found.given, turn=_turn(model, start))
         for index, (model, score) in enumerate(zip(found.models, found.scores, strict=True))
     ]
+    if found.shared is not None:
+        # Landmarks tell poses apart that the shapes do not.
+        entrants = [replace(entrant, score=entrant.score + pull(entrant.model)) for entrant in entrants]
+        best = min(entrant.score for entrant in entrants) + found.reach**2
+        even, nearly = (best / part - found.reach**2 for part in (_SHARED_EVEN, _SHARED_NEARLY))
+        return _compare(entrants, found.blur, found.reach, even=even, nearly=nearly)
     choice = _compare(entrants, found.blur, found.reach)
     entrants = _remaining(entrants, found.reach)
     for blur in blurs:
@@ -99,10 +111,15 @@ def _follow(
     return [replace(entrant, score=entrant.score - common) for entrant in moved], reach
 
 
-def _compare(entrants: list[_Entrant], blur: float, reach: float) -> Choice:
-    """The first in rank beside the best of those that are turned from it."""
-    winner = _ranked(entrants, reach)[0]
-    even = _even(entrants, reach)
+def _compare(
+    entrants: list[_Entrant], blur: float, reach: float, *, even: float | None = None, nearly: float | None = None
+) -> Choice:
+    """The first in rank beside the best of those that are turned from it.
+
+    even: up to which score entrants are as good as the best; nearly: up to which score a turned one is reported.
+    """
+    even = _even(entrants, reach) if even is None else even
+    winner = _ranked(entrants, even)[0]
     others = [entrant for entrant in entrants if _apart(entrant, winner) > OTHER_DEGREES]
     rival = min(others, key=lambda entrant: entrant.score, default=None)
     return Choice(
@@ -112,7 +129,7 @@ def _compare(entrants: list[_Entrant], blur: float, reach: float) -> Choice:
         score=winner.score,
         runner_up=None if rival is None else rival.score,
         degrees=None if rival is None else _apart(rival, winner),
-        ambiguous=rival is not None and rival.score <= even,
+        ambiguous=rival is not None and rival.score <= (even if nearly is None else nearly),
         from_given=winner.given,
     )
 
@@ -121,12 +138,11 @@ def _remaining(entrants: list[_Entrant], reach: float) -> list[_Entrant]:
     """Those whose score is not clearly worse than the best, in rank."""
     best = min(entrant.score for entrant in entrants)
     limit = max(_RATIO * best, best + NOISE * reach**2)
-    return [entrant for entrant in _ranked(entrants, reach) if entrant.score <= limit]
+    return [entrant for entrant in _ranked(entrants, _even(entrants, reach)) if entrant.score <= limit]
 
 
-def _ranked(entrants: list[_Entrant], reach: float) -> list[_Entrant]:
+def _ranked(entrants: list[_Entrant], even: float) -> list[_Entrant]:
     """Those that are as good as the best by how little they turn the source, then the others by their score."""
-    even = _even(entrants, reach)
     return sorted(entrants, key=lambda entrant: (0, entrant.turn) if entrant.score <= even else (1, entrant.score))
 
 

@@ -113,8 +113,8 @@ def cells(measure: Measure, edge: float) -> Measure:
 
 def _spacing(points: torch.Tensor) -> float:
     """How far points are apart: the median distance of the third nearest, as of neighbours in a grid on a surface."""
-    every = points.double()
-    third = every[nearest(every, every, min(len(points), 4))[:, -1]]
+    every = torch.unique(points.double(), dim=0)  # points that are there several times are one
+    third = every[nearest(every, every, min(len(every), 4))[:, -1]]
     distance = float(np.median((every - third).norm(dim=1).cpu().numpy()))
     extent = float((points.max(0).values - points.min(0).values).norm())
     # Where most points are there several times, they are apart by nothing: cells need an edge all the same.

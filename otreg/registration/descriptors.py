@@ -20,6 +20,9 @@ Array = npt.NDArray[np.float64]
 # one that says how the surface lies; and how many points of a surface are within them.
 _RADIUS, _NEIGHBOURS = 4.5, 64
 _NORMAL_RADIUS, _NORMAL_NEIGHBOURS = 2.5, 20
+# The same of the one that says whether a point lies at a border of the surface: then the middle of its neighbours is
+# away from it, over the radius, by more than the last; at a straight border by 0.42.
+_BORDER_RADIUS, _BORDER_NEIGHBOURS, _BORDER = 3.0, 40, 0.2
 # Bins per angle, and shells of the neighbourhood that are counted apart.
 _BINS, _SHELLS = 9, 3
 
@@ -32,6 +35,15 @@ def normals_of(points: Array, edge: float) -> Array:
     centred = ways - np.einsum("nk,nkd->nd", weights, ways)[:, None]
     covariance = np.einsum("nk,nkd,nke->nde", weights, centred, centred)
     return np.asarray(np.linalg.eigh(covariance)[1][:, :, 0])
+
+
+def at_border(points: Array, normals: Array, edge: float) -> npt.NDArray[np.bool_]:
+    """(n,) whether (n, d) cells with normals lie at a border of the surface: their neighbours are on one side."""
+    ways, distance, _ = _around(points, _BORDER_NEIGHBOURS)
+    used = (distance > 0) & (distance <= _BORDER_RADIUS * edge)
+    middle = np.einsum("nk,nkd->nd", used / np.maximum(used.sum(1, keepdims=True), 1), ways)
+    middle -= np.einsum("nd,nd->n", middle, normals)[:, None] * normals
+    return np.asarray(np.linalg.norm(middle, axis=1) > _BORDER * _BORDER_RADIUS * edge)
 
 
 def descriptors_of(points: Array, normals: Array, edge: float) -> Array:

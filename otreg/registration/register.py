@@ -22,9 +22,10 @@ from otreg.registration.levels import Evaluation, Level, TargetLevel
 from otreg.registration.optimisers import OPTIMISERS, Ending, Optimiser, Progress
 from otreg.registration.overlap import overlap_steps
 from otreg.registration.result import Registration, SearchReport, Stage, Step
-from otreg.registration.search import search
+from otreg.registration.search import CLEARLY, search
 from otreg.registration.settings import POSES, RegistrationSettings
 from otreg.registration.softening import STIFFEST, least_stiffness, spacing
+from otreg.registration.surfaces import Surfaces, poses_of
 from otreg.registration.turning import moved_features
 from otreg.transport import Sinkhorn
 from otreg.transport.annealing import blur_schedule
@@ -45,6 +46,8 @@ _REACH_OVER_BLUR = 3.0
 _SMALLEST_SHARE = 0.3
 # From this blur on, and at the last one anyway, a pose follows the parts that overlap: closer, shapes tell them apart.
 _OVERLAP_BLUR = 0.04
+# What speaks for a pose that lays all of two shapes on each other, as one surface and other points of it: 0.9.
+_WHOLLY = 0.8
 # The blurs after a search start at most at so many times the one where it ended.
 _ABOUT = 1.5
 # Reach over blur where a pose follows them: the longer, the more it is pulled to the borders of the other shape.
@@ -96,7 +99,10 @@ def register(
         if not known:
             model, found = run.first_pose(model)
             coarsest = None if found is None else found.blur
-        model, stage = run.stage(model, first=not stages, coarsest=coarsest)
+        if not stages and found is None and pose is None:
+            model, stage = run.from_given(model)
+        else:
+            model, stage = run.stage(model, first=not stages, coarsest=coarsest)
         stages.append(stage)
     assert model is not None
     with torch.no_grad():
@@ -170,13 +176,14 @@ class _Run:
             return model, None
         assert isinstance(model, LinearModel)
         started = self.seconds
-        found = search(self._source, self._target, model)
+        found = search(self._source, self._target, model, bends=settings.models[-1] not in POSES)
         self._density, self._whole = found.density, found.shared is None
         choice = choose(
             found,
             model,
             blurs=self._blurs_from(found.blur),
             level=lambda pose, blur: self._level(pose, blur, self._overlap_reach(blur) or _OVERLAP_REACH * blur),
+            pull=lambda pose: 0.0 if self._springs is None else float(self._springs.energy(pose(self._springs.points))),
             settings=settings,
         )
         report = SearchReport(
@@ -194,13 +201,49 @@ class _Run:
         )
         return choice.model, report
 
-    def stage(self, model: Model, *, first: bool, coarsest: float | None = None) -> tuple[Model, Stage]:
-        """Drive one model from the coarsest to the finest blur. coarsest: where a pose that was searched for starts."""
+    def from_given(self, model: Model) -> tuple[Model, Stage]:
+        """The first stage from a start that was given, which may be right although only parts of the shapes match.
+
+        Coarse blurs lead a pose to where most of the mass has a partner. So where the surface in the end does not lie
+        on surface, the start as given and where finer blurs lead it are looked at, too.
+        """
+        wide = self.stage(model, first=True)
+        if not self._follows_overlap(model, self._blurs[-1]):
+            return wide
+        assert isinstance(model, LinearModel) and isinstance(wide[0], LinearModel)
+        surfaces = Surfaces(self._source, self._target)
+        score = float(surfaces.contact(poses_of([wide[0]])).score)
+        if score > _WHOLLY:
+            return wide
+        finer = [blur for blur in self._blurs[:-1] if blur <= _OVERLAP_BLUR]
+        starts = [model, self._quietly(model, finer)[0]] if finer else [model]
+        near = surfaces.refined(poses_of([one for one in starts if isinstance(one, LinearModel)]))
+        scores = surfaces.contact(near).score
+        best = int(scores.argmax())
+        if not float(scores[best]) > CLEARLY * score:
+            return wide
+        pose = (part[best].to(model.device) for part in (near.matrix, near.offset))
+        return self.stage(model.with_map(*pose), first=False, blurs=self._blurs[-1:])
+
+    def _quietly(self, model: Model, blurs: list[float]) -> tuple[Model, Stage]:
+        """A stage that nobody is told about, since it may not count."""
+        on_step, done = self._on_step, self._done
+        self._on_step = None
+        try:
+            return self.stage(model, first=False, blurs=blurs)
+        finally:
+            self._on_step, self._done = on_step, done
+
+    def stage(
+        self, model: Model, *, first: bool, coarsest: float | None = None, blurs: list[float] | None = None
+    ) -> tuple[Model, Stage]:
+        """Drive one model from the coarsest to the finest blur. coarsest: where a pose that was searched for starts;
+        blurs: others than those of the model."""
         settings = self._settings
         steps: list[Step] = []
         ending = Ending.CONVERGED
         state: Evaluation | None = None
-        blurs = self._blurs_of(model.name)
+        blurs = self._blurs_of(model.name) if blurs is None else blurs
         if coarsest is not None and self._follows_overlap(model, coarsest):
             blurs = self._blurs_from(coarsest)
             # What the search did instead of the coarser blurs.

@@ -15,8 +15,9 @@ import torch
 from otreg.measures import Measure
 from otreg.models.linear import LinearModel
 from otreg.registration.coarse import Poses
-from otreg.registration.parts import Surfaces
+from otreg.registration.parts import alike
 from otreg.registration.rounds import Normalised, Outcome, play_rounds
+from otreg.registration.surfaces import Surfaces
 
 # Shapes whose best pose keeps less of one of them than this have a part in common only.
 _WHOLE = 0.9
@@ -32,10 +33,13 @@ _ALIKE = 12
 # the other, neither is a small part of the other.
 _SIZES = (1.0, 0.8, 1.25, 0.64, 1.5625, 0.512, 0.41)
 _NEAR_SIZES, _MOST_OF_IT = _SIZES[:3], 0.75
-# Cells of the smaller shape in which parts are matched, and in which the surface is measured that poses share.
-_CELLS, _FINE_CELLS = 1500, 5000
+# Cells of the smaller shape in which parts are matched.
+_CELLS = 1500
 # Poses that go on are at most so many, and share at least this part of what the best one does.
 _MOST, _RATIO = 5, 0.75
+# Where all of both shapes finds a partner, but the best score is above this share of the squared reach, parts for which
+# so much more speaks are believed: a pose that lays cut on cut may find a partner for everything.
+_DOUBTFUL, CLEARLY = 0.01, 1.1
 # Densities closer than this are one: another sampling of a shape changes them by as much.
 _DENSITY = 1.2
 # Another pose is another answer, not a neighbour, from this angle on.
@@ -65,8 +69,11 @@ class Found:
     mirrored: bool = False
 
 
-def search(source: Measure, target: Measure, start: LinearModel) -> Found:
-    """The best poses of a source against a target, from everywhere and from ``start``, a rigid or similarity model."""
+def search(source: Measure, target: Measure, start: LinearModel, *, bends: bool = False) -> Found:
+    """The best poses of a source against a target, from everywhere and from ``start``, a rigid or similarity model.
+
+    bends: a model that bends the source follows, so that shapes which are whole may differ.
+    """
     scale = start.name == "similarity"
     source, target = (
         Measure(m.points.detach().cpu().double(), m.weights.detach().cpu().double()) for m in (source, target)
@@ -75,21 +82,25 @@ def search(source: Measure, target: Measure, start: LinearModel) -> Found:
     rounds = list(play_rounds(normal, start))
     last, tried = rounds[-1], len(rounds[0].poses)
     poses, scores, given = last.poses, last.scores, last.given
-    density, shared = 1.0, None
+    density, shared, blur = 1.0, None, last.blur
     overlap = last.overlap
-    if overlap < _WHOLE:
-        parts = _with_parts(normal, poses, given, overlap)
+    whole = overlap >= _WHOLE
+    if not whole or (last.best > _DOUBTFUL * last.reach**2 and not bends):
+        parts = _with_parts(normal, last, overlap)
+        whole = whole and not parts.instead
+    if not whole:
         poses, given, density = parts.poses, parts.given, parts.density
         tried += parts.tried
         # Both sides share as much as the smaller one has, but their cells do not count exactly alike.
-        part = parts.shared.clamp(1e-6, 1)
-        shared, scores = float(part[0]), last.reach**2 * (1 / part - 1)
+        part = parts.score.clamp(0.01, 1)
+        shared, scores = float(parts.shared[0].clamp(max=1)), last.reach**2 * (1 / part - 1)
+        blur = min(blur, parts.edge)
     order = scores.argsort(stable=True)
     return Found(
         models=tuple(normal.model(start, poses, int(index)) for index in order),
         scores=tuple(float(score) for score in scores[order]),
         given=int((order == given).nonzero()[0, 0]),
-        blur=last.blur,
+        blur=blur,
         reach=last.reach,
         starts=tried,
         density=density,
@@ -108,27 +119,32 @@ def _mirror_image_fits(normal: Normalised, start: LinearModel, rounds: list[Outc
     return mirrored.overlap >= _WHOLE
 
 
-def _with_parts(normal: Normalised, poses: Poses, given: int, overlap: float) -> _Parts:
-    """The poses and those in which parts look alike, as far as they share enough surface.
+def _with_parts(normal: Normalised, outcome: Outcome, overlap: float) -> _Parts:
+    """The poses of the last round and those in which parts look alike, as far as they share enough surface.
 
     overlap: of the best of the poses.
     """
+    poses, given = outcome.poses, outcome.given
     found = [Poses(poses.matrix.double(), poses.offset.double())]
     sizes = _SIZES if overlap < _MOST_OF_IT else _NEAR_SIZES
     for size in sizes if normal.scale else sizes[:1]:
-        found.append(Surfaces(normal.source, normal.target, count=_CELLS, size=size).alike(_ALIKE))
+        found.append(alike(Surfaces(normal.source, normal.target, count=_CELLS, size=size), _ALIKE))
     every = Poses.join(found)
     # The best of them differ in details that coarse cells do not show.
-    fine = Surfaces(normal.source, normal.target, count=_FINE_CELLS)
-    refined = fine.refined(every)
-    shared = fine.shared(refined)
-    order = shared.argsort(descending=True, stable=True)
+    fine = Surfaces(normal.source, normal.target)
+    refined = fine.refined(every, scale=normal.scale)
+    contact = fine.contact(refined)
+    score = torch.where(contact.closely >= _RATIO * contact.closely.max(), contact.score, 0)
+    order = score.argsort(descending=True, stable=True)
     kept = [int(index) for index in order[fine.distinct(refined[order], _MOST)]]
-    kept = [index for index in kept if shared[index] >= _RATIO * shared[kept[0]]]
+    kept = [index for index in kept if score[index] >= _RATIO * score[kept[0]]]
     kept = kept if given in kept else [*kept, given]
     return _Parts(
         refined[torch.tensor(kept)],
-        shared[kept],
+        contact.shared[kept],
+        score[kept],
+        instead=bool(score[kept[0]] > CLEARLY * score[outcome.scores.argmin()]),
+        edge=fine.edge,
         given=kept.index(given),
         tried=len(every) - len(poses),
         density=fine.density if max(fine.density, 1 / fine.density) > _DENSITY else 1.0,
@@ -137,10 +153,15 @@ def _with_parts(normal: Normalised, poses: Poses, given: int, overlap: float) ->
 
 @dataclass(frozen=True)
 class _Parts:
-    """Poses and the surface that each shares; given: index of the start as given; tried: poses that were new."""
+    """Poses, the surface that each shares, and what speaks for it; instead: clearly more speaks for the first one than
+    for the pose that lays as much mass on mass as it can; edge: of the cells that say so; given: index of the start as
+    given; tried: poses that were new."""
 
     poses: Poses
     shared: torch.Tensor
+    score: torch.Tensor
+    instead: bool
+    edge: float
     given: int
     tried: int
     density: float

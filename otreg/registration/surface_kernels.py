@@ -99,28 +99,43 @@ def nearest_of(moved, bound, points, order, starts, low, edge, counts):
 
 
 @njit(parallel=True, nogil=True, cache=True, error_model="numpy")
-def laid(ours, our_normals, matrices, offsets, turns, bounds, points, normals, order, starts, low, edge, counts):
-    """(s,) how many of the points ``ours`` (k, 3) each pose lays on others (m, 3), and alongside them.
+def laid(ours, our_normals, matrices, offsets, turns, bounds, shares, points, normals, inner, *bins):
+    """(s, 3) how many of the points ``ours`` (k, 3) each pose lays on others (m, 3), and alongside them.
 
     One that is d away from the nearest of the others counts (1 - (d / bound)^2), times the squared cosine between the
-    normals. matrices (s, 3, 3), offsets (s, 3): poses of the points; turns (s, 3, 3): of their normals; bounds (s,).
-    The rest is the answer of ``binned``.
+    normals. In the second column it also counts times exp(-(h / (thin bound))^2 / 2), where h is how far the surfaces
+    are apart across them, which does not depend on where on them the points lie. The third column counts those that are
+    beside the others: nearer than (far bound) to one of the others that is ``inner`` (m,), not at a border of them, but
+    h > off bound. matrices (s, 3, 3), offsets (s, 3): poses of the points; turns (s, 3, 3): of their normals; bounds
+    (s,); shares: thin, off, far, of a bound. The rest is the answer of ``binned``.
     """
-    sums = np.empty(len(matrices))
+    thin, off, far = shares
+    order, starts, low, edge, counts = bins
+    sums = np.empty((len(matrices), 3))
     for pose in prange(len(matrices)):
         matrix, offset, turn, bound = matrices[pose], offsets[pose], turns[pose], bounds[pose]
-        total = 0.0
+        total, close, beside = 0.0, 0.0, 0.0
         for i in range(len(ours)):
             p, q, r = ours[i, 0], ours[i, 1], ours[i, 2]
             x = matrix[0, 0] * p + matrix[0, 1] * q + matrix[0, 2] * r + offset[0]
             y = matrix[1, 0] * p + matrix[1, 1] * q + matrix[1, 2] * r + offset[1]
             z = matrix[2, 0] * p + matrix[2, 1] * q + matrix[2, 2] * r + offset[2]
-            found, squared = _nearest(x, y, z, bound, points, order, starts, low, edge, counts)
-            along = 0.0
+            found, squared = _nearest(x, y, z, far * bound, points, order, starts, low, edge, counts)
+            if squared >= (far * bound) ** 2:
+                continue
+            along, across, theirs = 0.0, 0.0, 0.0
             for a in range(3):
-                along += normals[found, a] * (
-                    turn[a, 0] * our_normals[i, 0] + turn[a, 1] * our_normals[i, 1] + turn[a, 2] * our_normals[i, 2]
-                )
-            total += (1 - squared / (bound * bound)) * along * along
-        sums[pose] = total
+                mine = turn[a, 0] * our_normals[i, 0] + turn[a, 1] * our_normals[i, 1] + turn[a, 2] * our_normals[i, 2]
+                way = (x if a == 0 else y if a == 1 else z) - points[found, a]
+                along += normals[found, a] * mine
+                across += way * mine
+                theirs += way * normals[found, a]
+            apart = (abs(across) + abs(theirs)) / 2
+            if squared < bound * bound:
+                counted = (1 - squared / (bound * bound)) * along * along
+                total += counted
+                close += counted * np.exp(-((apart / (thin * bound)) ** 2) / 2)
+            if inner[found] and apart > off * bound:
+                beside += 1
+        sums[pose, 0], sums[pose, 1], sums[pose, 2] = total, close, beside
     return sums

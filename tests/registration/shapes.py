@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from otreg.measures import Frame, Measure
+from otreg.registration.surfaces import Surfaces
 
 Array = npt.NDArray[np.float64]
 Map = Callable[[Array], Array]
@@ -48,6 +49,38 @@ def pear(directions: Array) -> Array:
     bumps = np.array([[0.0, 0.0, 1.0], [0.8, 0.1, 0.6], [-0.2, 0.95, -0.2]])
     bumps /= np.linalg.norm(bumps, axis=1, keepdims=True)
     return bumpy(directions, bumps, np.array([0.8, 0.5, 0.3]), np.array([0.5, 0.4, 0.9]))
+
+
+def rock(n: int, seed: int = 0, kind: int = 1) -> Array:
+    """n points of an ellipsoid with thirty bumps and dents, no two parts of which look alike."""
+    rng = np.random.default_rng(kind)
+    bumps = rng.standard_normal((30, 3))
+    bumps /= np.linalg.norm(bumps, axis=1, keepdims=True)
+    directions = sphere(n, seed)
+    # Sharper bumps than those of a potato: exponents four times as large.
+    heights = rng.uniform(-0.25, 0.35, 30)
+    radius = 1 + np.exp(16 * (directions @ bumps.T - 1)) @ heights
+    return directions * radius[:, None] * [1.0, 0.75, 0.6]
+
+
+def bone(n: int, seed: int = 0) -> Array:
+    """n points of a long shape that nearly is its own image when it is turned around: a small head, and some knobs."""
+    knobs = np.array([[1.0, 0.5, 0.2], [0.4, -0.8, 0.5], [-0.3, 0.5, 0.8], [-0.6, -0.7, -0.4], [0.1, 0.3, -0.9]])
+    knobs /= np.linalg.norm(knobs, axis=1, keepdims=True)
+    directions = sphere(n, seed)
+    radius = 1 + np.exp(20 * (directions @ knobs.T - 1)) @ np.array([0.2, 0.14, -0.12, 0.16, 0.12])
+    return directions * radius[:, None] * [1.0, 0.35, 0.3]
+
+
+def in_half(points: Array, direction: npt.ArrayLike, share: float) -> Array:
+    """The points furthest along a direction, so many of them."""
+    height = points @ np.asarray(direction)
+    return points[height >= np.quantile(height, 1 - share)]
+
+
+def even(points: Array) -> Array:
+    """(n,) equal weights."""
+    return np.full(len(points), 1 / len(points))
 
 
 def leaf(angles: Array) -> Array:
@@ -164,3 +197,8 @@ def paired(source: Array, weights: Array, target: Array, target_weights: Array, 
 def rms(vectors: Array) -> float:
     """Root mean square length of the rows."""
     return float(np.sqrt(np.square(vectors).sum(1).mean()))
+
+
+def surfaces(source: Array, target: Array, count: int = 800) -> Surfaces:
+    """Two clouds of equal weights as surfaces."""
+    return Surfaces(*(Measure(torch.from_numpy(p), torch.from_numpy(even(p))) for p in (source, target)), count=count)

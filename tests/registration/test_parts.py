@@ -4,36 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from otreg.measures import Measure
 from otreg.models import start_model
 from otreg.models.linear import LinearModel
 from otreg.registration import RegistrationSettings, register
-from otreg.registration.coarse import Poses
 from otreg.registration.cover import angles
 from otreg.registration.descriptors import descriptors_of, normals_of
-from otreg.registration.parts import Surfaces
+from otreg.registration.parts import alike
 from otreg.registration.search import search
 
-from .shapes import linear, paired, pear, potato, rms, rotation, sphere
+from .shapes import bone, even, in_half, linear, paired, pear, potato, rms, rock, rotation, sphere, surfaces
 
 # Half a blur of the default settings: what a pose may be off, over the target's diagonal.
 CLOSE = 0.005
-
-
-def rock(n, seed=0, kind=1):
-    """Points of an ellipsoid with thirty bumps and dents, no two parts of which look alike."""
-    rng = np.random.default_rng(kind)
-    bumps = rng.standard_normal((30, 3))
-    bumps /= np.linalg.norm(bumps, axis=1, keepdims=True)
-    directions = sphere(n, seed)
-    # Sharper bumps than those of a potato: exponents four times as large.
-    heights = rng.uniform(-0.25, 0.35, 30)
-    radius = 1 + np.exp(16 * (directions @ bumps.T - 1)) @ heights
-    return directions * radius[:, None] * [1.0, 0.75, 0.6]
-
-
-def even(points):
-    return np.full(len(points), 1 / len(points))
 
 
 def known_pair(source, target, motion):
@@ -46,12 +28,6 @@ def known_pair(source, target, motion):
 def error_of(known, **settings):
     registration = register(known.source, known.target, RegistrationSettings(**settings))
     return registration, rms(registration.model(known.source.points).numpy() - known.truth)
-
-
-def in_half(points, direction, share):
-    """The points furthest along a direction, so many of them."""
-    height = points @ np.asarray(direction)
-    return points[height >= np.quantile(height, 1 - share)]
 
 
 def scene(seed=3):
@@ -87,6 +63,36 @@ def test_scans_that_share_half_are_laid_on_each_other(share):
     known = known_pair(source, target, linear(rotation(150, 3, seed=3), 2.0))
     _, error = error_of(known)
     assert error < CLOSE
+
+
+@pytest.mark.parametrize(
+    ("models", "share"),
+    [(("rigid",), 0.85), (("rigid",), 0.75), pytest.param(("similarity",), 0.8, marks=pytest.mark.slow)],
+)
+def test_shapes_cut_at_opposite_ends_are_not_turned_around(models, share):
+    # Turned by 180 degrees, with cut on cut, nearly all of both finds a partner, and less mass has to move.
+    axis = [1.0, 0.1, 0.05]
+    source, target = in_half(bone(6000), axis, share), in_half(bone(6000, 3), np.negative(axis), share)
+    known = known_pair(source, target, linear(rotation(150, 3, seed=3), 2.0))
+    registration, error = error_of(known, models=models)
+    assert error < CLOSE
+    assert registration.search.shared > 0.7
+    assert not registration.search.ambiguous
+
+
+@pytest.mark.parametrize(("degrees", "shift"), [(0.0, 0.0), (8.0, 0.05)])
+def test_a_given_start_is_not_left_where_only_parts_match(degrees, shift):
+    # Cut at opposite ends: coarse blurs would draw one mean to the other.
+    axis = [0.6, 0.64, 0.48]
+    source, target = in_half(rock(4000), axis, 0.75), in_half(rock(4000, 3), np.negative(axis), 0.75)
+    off = linear(rotation(degrees, 3, seed=3), shift)
+    known = known_pair(source, target, off)
+    assert error_of(known, init="none")[1] < CLOSE
+
+
+def test_a_given_start_may_be_far_where_all_of_the_shapes_matches():
+    known = known_pair(rock(3000), rock(3000, 3), linear(rotation(30, 3, seed=3), 0.4))
+    assert error_of(known, init="none")[1] < CLOSE
 
 
 def test_a_third_of_outliers_changes_nothing():
@@ -156,28 +162,10 @@ def test_two_searches_for_parts_give_the_same_bits():
     assert all((a.matrix == b.matrix).all() for a, b in zip(first.models, second.models, strict=True))
 
 
-def surfaces(source, target, count=800):
-    return Surfaces(*(Measure(torch.from_numpy(p), torch.from_numpy(even(p))) for p in (source, target)), count=count)
-
-
-def test_the_true_pose_shares_the_whole_surface_and_others_less():
-    turns = np.stack([np.eye(3), rotation(20, 3, seed=1), rotation(180, 3, seed=2)])
-    shared = surfaces(rock(4000), rock(4000, 3)).shared(Poses(torch.from_numpy(turns), torch.zeros(3, 3).double()))
-    assert shared[0] > 0.9
-    assert shared[0] > 1.4 * shared[1:].max()
-
-
-def test_refining_ends_on_the_surface():
-    near = Poses(torch.from_numpy(rotation(4, 3, seed=3))[None], torch.full((1, 3), 0.03).double())
-    pair = surfaces(rock(4000), rock(4000, 3))
-    after = pair.refined(near)
-    assert float(angles(after.matrix, torch.eye(3).double())) < 1
-    assert pair.shared(after) > pair.shared(near)
-
-
 def test_poses_of_parts_that_look_alike_hold_the_true_one():
     turn = rotation(77, 3, seed=9)
-    poses = surfaces(in_half(rock(4000), [1, 0, 0], 0.7) @ turn, in_half(rock(4000, 3), [-1, 0, 0], 0.7)).alike(12)
+    source, target = in_half(rock(4000), [1, 0, 0], 0.7) @ turn, in_half(rock(4000, 3), [-1, 0, 0], 0.7)
+    poses = alike(surfaces(source, target), 12)
     assert float(angles(poses.matrix, torch.from_numpy(turn)).min()) < 5
 
 
@@ -189,12 +177,6 @@ def test_descriptors_do_not_change_with_the_pose():
     same = np.abs(here - there).max(1) < 1e-6
     assert same.mean() > 0.97
     assert np.allclose(np.linalg.norm(here, axis=1), 1)
-
-
-def test_normals_stand_across_the_surface():
-    points = sphere(2000)
-    along = np.abs((normals_of(points, 0.08) * points).sum(1))
-    assert along.min() > 0.99
 
 
 def test_clouds_too_small_to_have_parts_are_searched_all_the_same():

@@ -48,9 +48,19 @@ def test_what_a_pose_lays_on_others_is_the_sum_over_its_points():
     offsets = np.array([[0.0, 0.1, 0.0], [0.5, 0.0, 0.2]])
     bounds = np.array([0.2, 0.4])
     # The normals of a sphere about the origin are its points.
-    found = laid(ours, ours, turns, offsets, turns, bounds, others, others, *binned(others, 0.2))
+    thin, off, far = 0.3, 0.2, 2.0
+    inner = others[:, 0] > 0
+    found = laid(
+        ours, ours, turns, offsets, turns, bounds, (thin, off, far), others, others, inner, *binned(others, 0.2)
+    )
     for turn, offset, bound, sums in zip(turns, offsets, bounds, found, strict=True):
-        index, distance = among_all((ours @ turn.T + offset)[None], others, bound)
-        along = (others[index[0]] * (ours @ turn.T)).sum(1)
-        assert sums == pytest.approx(((1 - (distance[0] / bound) ** 2) * along**2).sum(), rel=1e-12)
-        assert sums > 0
+        moved, normals = ours @ turn.T + offset, ours @ turn.T
+        index, distance = (values[0] for values in among_all(moved[None], others, far * bound))
+        along = (others[index] * normals).sum(1)
+        ways = moved - others[index]
+        apart = (np.abs((ways * normals).sum(1)) + np.abs((ways * others[index]).sum(1))) / 2
+        counted = np.where(distance < bound, (1 - (distance / bound) ** 2) * along**2, 0)
+        close = counted * np.exp(-((apart / (thin * bound)) ** 2) / 2)
+        beside = (distance < far * bound) & inner[index] & (apart > off * bound)
+        assert sums == pytest.approx([counted.sum(), close.sum(), beside.sum()], rel=1e-12)
+        assert (sums > 0).all()
