@@ -2,7 +2,8 @@
 
 Coarse cells cannot tell poses apart whose difference is a detail. So the poses follow the shapes at the blurs of the
 registration, and at each blur those that are clearly worse than the best stop. Where the shapes have a part in common
-only, divergences say which pose moves least mass, not which one is right; the surface that poses share decides then.
+only, divergences say which pose moves least mass, not which one is right; where that part is the very same surface, how
+it lies on itself decides.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def choose(
         _Entrant(model, score, index == found.given, turn=_turn(model, start))
         for index, (model, score) in enumerate(zip(found.models, found.scores, strict=True))
     ]
-    if found.shared is not None:
+    if found.exact:
         # Landmarks tell poses apart that the shapes do not.
         entrants = [replace(entrant, score=entrant.score + pull(entrant.model)) for entrant in entrants]
         best = min(entrant.score for entrant in entrants) + found.reach**2

@@ -22,7 +22,7 @@ from otreg.registration.levels import Evaluation, Level, TargetLevel
 from otreg.registration.optimisers import OPTIMISERS, Ending, Optimiser, Progress
 from otreg.registration.overlap import overlap_steps
 from otreg.registration.result import Registration, SearchReport, Stage, Step
-from otreg.registration.search import CLEARLY, search
+from otreg.registration.search import CLEARLY, RIGHT, search
 from otreg.registration.settings import POSES, RegistrationSettings
 from otreg.registration.softening import STIFFEST, least_stiffness, spacing
 from otreg.registration.surfaces import Surfaces, poses_of
@@ -218,9 +218,9 @@ class _Run:
         finer = [blur for blur in self._blurs[:-1] if blur <= _OVERLAP_BLUR]
         starts = [model, self._quietly(model, finer)[0]] if finer else [model]
         near = surfaces.refined(poses_of([one for one in starts if isinstance(one, LinearModel)]))
-        scores = surfaces.contact(near).score
-        best = int(scores.argmax())
-        if not float(scores[best]) > CLEARLY * score:
+        contact = surfaces.contact(near)
+        best = int(contact.score.argmax())
+        if not (float(contact.right[best]) >= RIGHT and float(contact.score[best]) > CLEARLY * score):
             return wide
         pose = (part[best].to(model.device) for part in (near.matrix, near.offset))
         return self.stage(model.with_map(*pose), first=False, blurs=self._blurs[-1:])

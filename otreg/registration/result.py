@@ -52,11 +52,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class SearchReport:
-    """What a search for the start found; divergences in squared frame units, both at ``blur`` and ``reach``.
+    """What a search for the start found; scores in squared frame units, both at ``blur`` and ``reach``.
 
-    starts: poses that were tried; score: divergence of the pose that won; runner_up: of the best pose that is turned
-    from it by at least 20 degrees, and degrees: by how much; None when every other pose was far worse early on.
-    ambiguous: the two are as good as each other. from_given: the winner is where the start as given led.
+    starts: poses that were tried; score: of the pose that won, its divergence or, where ``shared`` is a number, the
+    squared reach times what speaks against it over what speaks for it (:mod:`otreg.registration.surfaces`); runner_up:
+    of the best pose that is turned from it by at least 20 degrees, and degrees: by how much; None when every other pose
+    was far worse early on. ambiguous: the two are about as good as each other. from_given: the winner is where the
+    start as given led.
     shared: None, or where the shapes match in part only: the surface that the best pose lays on surface, over that of
     the shape that has less. mirrored: the mirror image of the source fits far better than it does in any pose.
     """
@@ -80,7 +82,7 @@ class SearchReport:
         if self.ambiguous:
             assert self.degrees is not None
             found.append(
-                f"the pose is ambiguous: one turned by {self.degrees:.0f} degrees fits as well, as for symmetric "
+                f"the pose is ambiguous: one turned by {self.degrees:.0f} degrees fits about as well, as for symmetric "
                 "shapes; turn the source to about where it belongs and use --init none to choose"
             )
         if self.shared is not None and self.shared < _LITTLE:

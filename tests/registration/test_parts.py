@@ -155,6 +155,14 @@ def test_whole_shapes_are_not_taken_apart():
     assert whole.starts < found_in(known_pair(rock(2500), scene(), linear(rotation(170, 3, seed=1), 3.0))).starts
 
 
+def test_shapes_that_differ_everywhere_are_not_taken_apart():
+    other = known_pair(rock(3000) * [1.12, 0.9, 1.0], rock(3000, 3), linear(rotation(170, 3, seed=1), 3.0))
+    found = found_in(other)
+    # Their score says that they may have parts in common, but no part is the very same surface.
+    assert found.scores[0] > 0.01 * found.reach**2
+    assert found.shared is None and not found.exact
+
+
 def test_two_searches_for_parts_give_the_same_bits():
     known = known_pair(rock(2500), scene(), linear(rotation(100, 3, seed=8), 3.0))
     first, second = (found_in(known) for _ in range(2))
