@@ -217,12 +217,14 @@ class _Run:
             return wide
         finer = [blur for blur in self._blurs[:-1] if blur <= _OVERLAP_BLUR]
         starts = [model, self._quietly(model, finer)[0]] if finer else [model]
-        near = surfaces.refined(poses_of([one for one in starts if isinstance(one, LinearModel)]))
+        poses = poses_of([start for start in starts if isinstance(start, LinearModel)])
+        near = surfaces.refined(poses, scale=model.name == "similarity")
         contact = surfaces.contact(near)
         best = int(contact.score.argmax())
         if not (float(contact.right[best]) >= RIGHT and float(contact.score[best]) > CLEARLY * score):
             return wide
         pose = (part[best].to(model.device) for part in (near.matrix, near.offset))
+        self._done -= self._effort(self._blurs[-1])  # which comes once more
         return self.stage(model.with_map(*pose), first=False, blurs=self._blurs[-1:])
 
     def _quietly(self, model: Model, blurs: list[float]) -> tuple[Model, Stage]:
