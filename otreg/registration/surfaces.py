@@ -192,6 +192,6 @@ def _in_space(values: Array, *, axes: int = 1) -> Array:
 
 def _typical_mass(measure: Measure) -> float:
     """The mass of a cell that half of the mass lies in smaller ones of: stray points do not count."""
-    masses = measure.weights.sort().values
-    masses = masses / masses.sum()
-    return float(masses[int((masses.cumsum(0) < 0.5).sum())])
+    masses = np.sort(measure.weights.numpy())
+    masses /= masses.sum()
+    return float(masses[int((np.cumsum(masses) < 0.5).sum())])
