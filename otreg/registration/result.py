@@ -54,7 +54,7 @@ class Stage:
 class SearchReport:
     """What a search for the start found; scores in squared frame units, both at ``blur`` and ``reach``.
 
-    starts: poses that were tried; score: of the pose that won, its divergence or, where ``shared`` is a number, the
+    starts: poses that were tried; score: of the pose that won, its divergence or, where parts are the same surface, the
     squared reach times what speaks against it over what speaks for it (:mod:`otreg.registration.surfaces`); runner_up:
     of the best pose that is turned from it by at least 20 degrees, and degrees: by how much; None when every other pose
     was far worse early on. ambiguous: the two are about as good as each other. from_given: the winner is where the

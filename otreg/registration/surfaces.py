@@ -24,7 +24,7 @@ from otreg.registration.descriptors import Array, at_border, normals_of
 from otreg.registration.surface_kernels import binned, laid, nearest_of
 
 # Cells of the smaller shape that tell poses apart which differ in details.
-FINE_CELLS = 5000
+_FINE_CELLS = 5000
 # Cells of the larger shape are at most so many times those of the smaller one.
 _LARGER = 4
 # Points per side that say how much surface lies on surface, and what counts as on it, in edges.
@@ -63,7 +63,7 @@ class Surfaces:
     count: cells of the smaller shape, about. size: of the source over what it is as given; poses hold it, too.
     """
 
-    def __init__(self, source: Measure, target: Measure, *, count: int = FINE_CELLS, size: float = 1.0) -> None:
+    def __init__(self, source: Measure, target: Measure, *, count: int = _FINE_CELLS, size: float = 1.0) -> None:
         source, target = (
             Measure(m.points.detach().cpu().double() * factor, m.weights.detach().cpu().double())
             for m, factor in ((source, size), (target, 1.0))
@@ -96,7 +96,10 @@ class Surfaces:
         return Contact(shared, closely, torch.from_numpy(np.maximum(*right)))
 
     def refined(self, poses: Poses, *, scale: bool = False) -> Poses:
-        """The poses after some steps onto the nearest surface, as far as that is near."""
+        """The poses after some steps onto the nearest surface, as far as that is near.
+
+        scale: may their sizes change.
+        """
         poses = self._of_cells(poses)
         probes = self.source.probes
         points = torch.from_numpy(self.source.points[probes])
